@@ -1,0 +1,1 @@
+"""Segment every cell, nucleus and organelle in a microscope image."""

@@ -1,0 +1,204 @@
+"""Files and ``key=value`` overrides to settings objects and back; only this module knows pydantic.
+
+A configuration file is TOML (written and read), YAML without aliases, or JSON. It holds data only:
+no code, no class paths. What it may contain is declared by the ``@params`` classes themselves, so
+an unknown key or a value out of range is an error that names the file, the key and, for a
+misspelling, the key that was probably meant.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+
+import tomli_w
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from pancyte.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+_T = TypeVar("_T")
+
+
+def read_config(path: Path, cls: type[_T], overrides: Sequence[str] = ()) -> _T:
+    """Read a settings object from a TOML, YAML or JSON file.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix says the format.
+    cls
+        The ``@params`` class (or union of them) to read.
+    overrides
+        ``key=value`` strings, dots descending: ``task.decoding.min_size=30``. A value is read
+        as TOML and taken as text where that fails: ``name=dapi``, ``rate=1e-3``, ``axes=[1, 2]``.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing or malformed, or a key or value is not accepted.
+    """
+    return from_mapping(cls, apply_overrides(read_mapping(path), overrides), where=str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a TOML, YAML or JSON file whose top level is a mapping."""
+    suffix = path.suffix.lower()
+    if suffix not in {".toml", ".yaml", ".yml", ".json"}:
+        got = suffix or "no suffix"
+        msg = f"{path}: expected a .toml, .yaml or .json configuration, but got {got!r}"
+        raise ConfigError(msg)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        msg = f"{path}: no such configuration file. Check the path."
+        raise ConfigError(msg) from error
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{path}: cannot be read ({error}). Check the path and its permissions."
+        raise ConfigError(msg) from error
+    try:
+        mapping = _parse(text, suffix)
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, json.JSONDecodeError, RecursionError) as error:
+        msg = f"{path}: not valid {suffix[1:].upper()}: {error}"
+        raise ConfigError(msg) from error
+    if not isinstance(mapping, dict):
+        msg = f"{path}: expected a table of keys and values, but got {type(mapping).__name__}"
+        raise ConfigError(msg)
+    return mapping
+
+
+def apply_overrides(mapping: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return a copy of nested mappings with ``a.b=value`` overrides applied.
+
+    Examples
+    --------
+    >>> apply_overrides({"task": {"kind": "flow"}}, ["task.decoding.min_size=30", "name=dapi"])
+    {'task': {'kind': 'flow', 'decoding': {'min_size': 30}}, 'name': 'dapi'}
+    """
+    result: dict[str, Any] = _copy(mapping)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        *parents, last = [part.strip() for part in key.split(".")]
+        if not equals or not all((*parents, last)):
+            msg = f"--set {override}: expected key=value, such as --set decoding.min_size=30"
+            raise ConfigError(msg)
+        table = result
+        for depth, parent in enumerate(parents):
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                name = ".".join(parents[: depth + 1])
+                msg = f"--set {override}: {name} is a value, not a table of settings"
+                raise ConfigError(msg)
+        table[last] = _parse_value(text.strip())
+    return result
+
+
+def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T:
+    """Make a settings object from nested mappings, refusing what its class does not declare.
+
+    Parameters
+    ----------
+    cls
+        The ``@params`` class, or a union of them told apart by ``kind``.
+    mapping
+        Plain values as read from a file.
+    where
+        Named at the start of an error message: the file, or the option.
+    """
+    try:
+        return TypeAdapter(cls).validate_python(dict(mapping))
+    except ValidationError as error:
+        lines = [_describe(detail, cls) for detail in error.errors(include_url=False)]
+        msg = f"{where}: " + "; ".join(lines)
+        raise ConfigError(msg) from error
+
+
+def to_mapping(settings: object) -> dict[str, Any]:
+    """Turn a settings object into plain values, which :func:`from_mapping` reads back as equal.
+
+    A setting that is None is left out, since TOML has no null; its class must default to None.
+    """
+    mapping = TypeAdapter(type(settings)).dump_python(settings, mode="json")
+    return cast("dict[str, Any]", _without_none(mapping))
+
+
+def to_toml(mapping: Mapping[str, Any]) -> str:
+    """Write nested plain values as TOML text."""
+    return tomli_w.dumps(mapping)
+
+
+def _parse(text: str, suffix: str) -> object:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    if suffix == ".json":
+        return json.loads(text)
+    # An alias can make a few bytes explode ("billion laughs"), and no configuration needs one.
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken | yaml.AnchorToken):
+            msg = f"YAML anchors and aliases are not accepted (line {token.start_mark.line + 1})"
+            raise yaml.YAMLError(msg)
+    return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - derives from SafeLoader
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """Safe YAML in which a key that stands twice is an error, as it is in TOML."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's signature
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            msg = f"a key stands twice in the table at line {node.start_mark.line + 1}"
+            raise yaml.YAMLError(msg)
+        return mapping
+
+
+def _parse_value(text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return None if text.lower() in {"none", "null"} else text
+
+
+def _copy(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
+    return (
+        {key: _copy(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+    )
+
+
+def _without_none(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _describe(detail: ErrorDetails, cls: object) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "unexpected_keyword_argument":
+        known = sorted(_field_names(cls))
+        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
+        return f"unknown key {path!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    if detail["type"] == "missing":
+        return f"the key {path!r} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{path}: {message}, got {detail['input']!r}" if path else message
+
+
+def _field_names(cls: object) -> Iterator[str]:
+    """Yield the names of all fields that a settings class can hold, at any depth."""
+    if dataclasses.is_dataclass(cls) and isinstance(cls, type):
+        for field in dataclasses.fields(cls):
+            yield field.name
+        for hint in get_type_hints(cls).values():
+            yield from _field_names(hint)
+    for argument in get_args(cls):
+        yield from _field_names(argument)

@@ -1,0 +1,1 @@
+"""From folders and manifests to samples; knows no task."""

@@ -1,0 +1,57 @@
+"""The errors that a user can meet, and the exit code that each one ends the command line with.
+
+::
+
+    PancyteError
+    ├── UsageError        2  the command, an argument or an option is wrong     (also ValueError)
+    │   └── ConfigError   2  a configuration has an unknown key or a bad value
+    ├── InputError        3  a file cannot be read, or holds something else     (also ValueError)
+    │   └── CheckpointError  3  a model folder is damaged, foreign or too new
+    ├── ResourceError     4  out of memory or out of disk                       (also OSError)
+    └── PartialError      5  some inputs failed; the others are done
+
+A message has four parts: what went wrong, where, what was found against what was expected, and what
+to do. Pure code in ``ops``, ``nn`` and ``metrics`` raises ``ValueError`` and ``TypeError`` instead.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PancyteError(Exception):
+    """Base of every error that pancyte raises on purpose; its text is one message for the user."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(PancyteError, ValueError):
+    """A command, an argument or an option cannot be what was meant."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration has an unknown key, a missing key or a value out of range."""
+
+
+class InputError(PancyteError, ValueError):
+    """A file or folder given by the user cannot be read, or does not hold what it should."""
+
+    exit_code = 3
+
+
+class CheckpointError(InputError):
+    """A model folder is incomplete, damaged, of another kind, or from a newer version."""
+
+
+class ResourceError(PancyteError, OSError):
+    """Memory or disk did not suffice."""
+
+    exit_code = 4
+
+
+class PartialError(PancyteError):
+    """Some of several inputs failed; the results of the others are complete."""
+
+    exit_code = 5

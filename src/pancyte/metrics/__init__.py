@@ -1,0 +1,1 @@
+"""Matching of label images, and the scores computed from its counts."""

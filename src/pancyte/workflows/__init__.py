@@ -1,0 +1,1 @@
+"""The verbs of pancyte, each one function on files."""
