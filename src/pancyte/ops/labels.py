@@ -1,0 +1,527 @@
+"""Operations on one plane of labels: ids, components, cleaning, borders and boundaries.
+
+A plane of labels holds one id per object and 0 for background. Objects of one plane never overlap, but
+one may lie inside another. Every function takes any integer type, returns a new array, and leaves the
+ids of the pixels that it keeps alone unless its name says otherwise. Work is one or two passes over the
+pixels, whatever the number of objects or the size of their ids.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cc3d
+import fastremap
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pancyte.types import BoolArray, IntArray
+
+MAX_ID = int(np.iinfo(np.int32).max)
+"""Largest id that a label plane can hold."""
+
+_CC3D_CONNECTIVITY = {(2, 1): 4, (2, 2): 8, (3, 1): 6, (3, 2): 18, (3, 3): 26}
+
+
+def as_labels(labels: npt.ArrayLike) -> IntArray:
+    """Return labels as a C-contiguous int32 array, without a copy where they are one.
+
+    Parameters
+    ----------
+    labels
+        Array of any shape, of an integer or boolean type.
+
+    Returns
+    -------
+    IntArray
+        The same ids as int32.
+
+    Raises
+    ------
+    TypeError
+        If the labels are not integers.
+    ValueError
+        If an id is negative or larger than 2,147,483,647: neither fits, and nothing is cut in silence.
+
+    Examples
+    --------
+    >>> as_labels(np.array([0, 70000], dtype=np.uint32))
+    array([    0, 70000], dtype=int32)
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iub":
+        msg = f"Expected labels of an integer type, but got {array.dtype}"
+        raise TypeError(msg)
+    if array.size and array.dtype.kind == "i" and int(array.min()) < 0:
+        msg = f"Expected label ids from 0 upward, but got {int(array.min())}"
+        raise ValueError(msg)
+    if array.size and array.dtype.itemsize >= 4 and int(array.max()) > MAX_ID:
+        msg = (
+            f"Expected label ids up to {MAX_ID}, but got {int(array.max())}. "
+            "Make the ids consecutive before the cast to int32."
+        )
+        raise ValueError(msg)
+    return np.ascontiguousarray(array, dtype=np.int32)
+
+
+def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
+    """Number the objects 1..n in the order of their ids, and return the ids that they had.
+
+    Parameters
+    ----------
+    labels
+        Array of any shape, of an integer type.
+
+    Returns
+    -------
+    compact : IntArray
+        Labels with ids 1..n.
+    ids : IntArray of shape (n + 1,)
+        Old id of each new one: ``ids[compact]`` equals the input; ``ids[0]`` is 0.
+
+    Notes
+    -----
+    Two passes with a table as long as the largest id; where ids are far larger than the array (a few
+    objects with ids near 2**31), they are sorted instead.
+
+    Examples
+    --------
+    >>> compact_ids(np.array([[0, 7, 7], [3, 3, 0]]))
+    (array([[0, 2, 2],
+           [1, 1, 0]], dtype=int32), array([0, 3, 7], dtype=int32))
+    """
+    array = as_labels(labels)
+    largest = int(array.max(initial=0))
+    if largest > 4 * array.size + 65_536:
+        ids = fastremap.unique(array)
+        ids = np.concatenate([np.zeros(1, np.int32), ids[ids > 0]]).astype(np.int32)
+        return np.searchsorted(ids, array).astype(np.int32), ids
+    table = np.zeros(largest + 1, dtype=np.int32)
+    _mark_present(array.ravel(), table)
+    table[0] = 1
+    ids = np.flatnonzero(table).astype(np.int32)
+    table[ids] = np.arange(len(ids), dtype=np.int32)
+    return _look_up(array.ravel(), table).reshape(array.shape), ids
+
+
+def make_consecutive(labels: npt.ArrayLike) -> IntArray:
+    """Number the objects 1..n in the order of their ids.
+
+    Parameters
+    ----------
+    labels
+        Array of any shape, of an integer type.
+
+    Returns
+    -------
+    IntArray
+        The same objects with ids 1..n; empty stays empty.
+
+    See Also
+    --------
+    compact_ids : also returns the old ids.
+
+    Examples
+    --------
+    >>> make_consecutive(np.array([[0, 9, 9], [4, 4, 0]]))
+    array([[0, 2, 2],
+           [1, 1, 0]], dtype=int32)
+    """
+    return compact_ids(labels)[0]
+
+
+def split_components(labels: npt.ArrayLike, *, connectivity: int = 1) -> IntArray:
+    """Give every connected component of every object an id of its own, 1..n.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X) or (Z, Y, X).
+    connectivity
+        Steps along this many axes at once connect two pixels: 1 means shared edges (faces).
+
+    Returns
+    -------
+    IntArray
+        New ids 1..n in scan order.
+
+    Raises
+    ------
+    ValueError
+        If the labels have another number of axes, or the connectivity exceeds it.
+
+    Notes
+    -----
+    Touching objects stay apart, because their ids differ.
+
+    Examples
+    --------
+    >>> split_components(np.array([[5, 0, 5], [5, 3, 3]]))
+    array([[1, 0, 2],
+           [1, 3, 3]], dtype=int32)
+    """
+    array = as_labels(labels)
+    steps = _CC3D_CONNECTIVITY.get((array.ndim, connectivity))
+    if steps is None:
+        msg = (
+            "Expected labels of shape (Y, X) or (Z, Y, X) and a connectivity from 1 to their number "
+            f"of axes, but got shape {array.shape} and connectivity {connectivity}"
+        )
+        raise ValueError(msg)
+    if not array.any():  # cc3d returns booleans for an array without pixels
+        return np.zeros_like(array)
+    return cc3d.connected_components(array, connectivity=steps, out_dtype=np.uint32).astype(np.int32)
+
+
+def keep_largest_component(labels: npt.ArrayLike, *, connectivity: int = 1) -> IntArray:
+    """Keep the largest connected component of every object and make the rest background.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X) or (Z, Y, X).
+    connectivity
+        As in :func:`split_components`.
+
+    Returns
+    -------
+    IntArray
+        The same ids, each one connected component. Of equally large ones the first in scan order stays.
+
+    Examples
+    --------
+    >>> keep_largest_component(np.array([[5, 0, 5, 5], [0, 3, 3, 0]]))
+    array([[0, 0, 5, 5],
+           [0, 3, 3, 0]], dtype=int32)
+    """
+    array = as_labels(labels)
+    components = split_components(array, connectivity=connectivity)
+    num_components = int(components.max(initial=0))
+    if num_components == 0:
+        return np.zeros_like(array)
+    sizes, owner = _component_sizes(components.ravel(), array.ravel(), num_components)
+    order = np.lexsort((np.arange(num_components), -sizes[1:], owner[1:])) + 1
+    first = np.ones(num_components, dtype=bool)
+    first[1:] = owner[order][1:] != owner[order][:-1]
+    keep = np.zeros(num_components + 1, dtype=np.int32)
+    keep[order[first]] = owner[order[first]]
+    return _look_up(components.ravel(), keep).reshape(array.shape)
+
+
+def remove_small(labels: npt.ArrayLike, min_size: int) -> IntArray:
+    """Make objects of fewer than ``min_size`` pixels background; the others keep their ids.
+
+    Parameters
+    ----------
+    labels
+        Array of any shape, of an integer type.
+    min_size
+        Smallest number of pixels that is kept; 0 and 1 keep everything.
+
+    Returns
+    -------
+    IntArray
+        The cleaned labels.
+
+    See Also
+    --------
+    make_consecutive : closes the gaps that this leaves in the ids.
+
+    Examples
+    --------
+    >>> remove_small(np.array([[1, 1, 0, 2], [1, 0, 0, 0]]), 2)
+    array([[1, 1, 0, 0],
+           [1, 0, 0, 0]], dtype=int32)
+    """
+    compact, ids = compact_ids(labels)
+    sizes = np.bincount(compact.ravel(), minlength=len(ids))
+    return _look_up(compact.ravel(), np.where(sizes >= min_size, ids, 0)).reshape(compact.shape)
+
+
+def fill_holes(labels: npt.ArrayLike) -> IntArray:
+    """Fill the holes of every object with its id, never over another object.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X).
+
+    Returns
+    -------
+    IntArray
+        The filled labels.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not 2D.
+
+    Notes
+    -----
+    A hole is background that cannot leave the object's bounding box in steps along the axes without
+    crossing the object itself. Objects inside a hole survive; background around them is filled. Of
+    several objects that enclose a pixel the one with the smallest bounding box gets it. Background
+    enclosed by several objects together, but by none of them alone, is no hole. Work is proportional
+    to the sum of the bounding boxes.
+
+    Examples
+    --------
+    >>> fill_holes(np.array([[1, 1, 1, 1], [1, 0, 2, 1], [1, 1, 1, 1]]))
+    array([[1, 1, 1, 1],
+           [1, 1, 2, 1],
+           [1, 1, 1, 1]], dtype=int32)
+    """
+    compact, ids = compact_ids(labels)
+    if compact.ndim != 2:
+        msg = f"Expected labels of shape (Y, X), but got {compact.shape}"
+        raise ValueError(msg)
+    if len(ids) == 1:
+        return compact
+    boxes = bounding_boxes(compact, len(ids) - 1)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    padded = (sides[:, 0] + 2) * (sides[:, 1] + 2)
+    order = np.argsort(padded, kind="stable")
+    filled = compact.copy()
+    _fill_boxes(compact, filled, boxes, order, int(padded.max()))
+    return ids[filled]
+
+
+def bounding_boxes(labels: IntArray, num_objects: int) -> npt.NDArray[np.int64]:
+    """Return the bounding box of each of the ids 1..num_objects in a plane.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X) with no id above ``num_objects``.
+    num_objects
+        Number of boxes.
+
+    Returns
+    -------
+    ndarray of shape (num_objects, 4)
+        Half-open boxes ``y0, x0, y1, x1``; all zero for an id that is absent.
+
+    Examples
+    --------
+    >>> bounding_boxes(np.array([[0, 1, 1], [2, 1, 0]], dtype=np.int32), 2)
+    array([[0, 1, 2, 3],
+           [1, 0, 2, 1]])
+    """
+    boxes = np.empty((num_objects + 1, 4), dtype=np.int64)
+    boxes[:, :2] = np.iinfo(np.int64).max
+    boxes[:, 2:] = 0
+    _grow_boxes(np.ascontiguousarray(labels), boxes)
+    boxes[boxes[:, 2] == 0] = 0
+    return boxes[1:]
+
+
+def touches_border(labels: npt.ArrayLike, *, width: int = 1) -> IntArray:
+    """Return the ids, ascending, of objects with a pixel in the outer frame of the image.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X) or (Z, Y, X).
+    width
+        Width of the frame in pixels; 0 means no frame.
+
+    Returns
+    -------
+    IntArray of shape (n,)
+        The ids.
+
+    Raises
+    ------
+    ValueError
+        If the width is negative.
+
+    Examples
+    --------
+    >>> touches_border(np.array([[0, 0, 0], [8, 2, 0], [0, 0, 0]]))
+    array([8], dtype=int32)
+    """
+    if width < 0:
+        msg = f"Expected a frame of 0 or more pixels, but got {width}"
+        raise ValueError(msg)
+    array = as_labels(labels)
+    if width == 0:
+        return np.zeros(0, dtype=np.int32)
+    frame = [
+        np.moveaxis(array, axis, 0)[part].ravel()
+        for axis in range(array.ndim)
+        for part in (slice(None, width), slice(-width, None))
+    ]
+    ids = np.unique(np.concatenate(frame))
+    return ids[ids > 0]
+
+
+def clear_border(labels: npt.ArrayLike, *, width: int = 1) -> IntArray:
+    """Make objects with a pixel in the outer frame of the image background.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X) or (Z, Y, X).
+    width
+        Width of the frame in pixels; 0 keeps everything.
+
+    Returns
+    -------
+    IntArray
+        The labels without these objects; the others keep their ids.
+
+    Examples
+    --------
+    >>> clear_border(np.array([[0, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]]))
+    array([[0, 0, 0, 0],
+           [0, 0, 2, 0],
+           [0, 0, 0, 0]], dtype=int32)
+    """
+    compact, ids = compact_ids(labels)
+    keep = ids.copy()
+    keep[touches_border(compact, width=width)] = 0
+    return _look_up(compact.ravel(), keep).reshape(compact.shape)
+
+
+def boundaries(labels: npt.ArrayLike) -> BoolArray:
+    """Mark the pixels of objects that share an edge with another object or with background.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (..., Y, X); each plane is taken on its own.
+
+    Returns
+    -------
+    BoolArray
+        True on the inner boundary, one pixel wide. The edge of the image is no boundary.
+
+    Raises
+    ------
+    ValueError
+        If the labels have fewer than two axes.
+
+    Examples
+    --------
+    >>> boundaries(np.array([[1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 2]])).astype(int)
+    array([[0, 0, 1, 1],
+           [0, 0, 1, 1],
+           [0, 0, 1, 1]])
+    """
+    array = as_labels(labels)
+    if array.ndim < 2:
+        msg = f"Expected labels of shape (..., Y, X), but got {array.shape}"
+        raise ValueError(msg)
+    marks = np.zeros(array.shape, dtype=bool)
+    if array.size:
+        planes = (-1, *array.shape[-2:])
+        _mark_boundaries(array.reshape(planes), marks.reshape(planes))
+    return marks
+
+
+@njit(cache=True, nogil=True)
+def _mark_present(flat: IntArray, table: IntArray) -> None:
+    for k in range(flat.size):
+        table[flat[k]] = 1
+
+
+@njit(cache=True, nogil=True)
+def _look_up(flat: IntArray, table: IntArray) -> Any:
+    out = np.empty(flat.size, dtype=np.int32)
+    for k in range(flat.size):
+        out[k] = table[flat[k]]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _component_sizes(components: IntArray, labels: IntArray, num_components: int) -> Any:
+    sizes = np.zeros(num_components + 1, dtype=np.int64)
+    owner = np.zeros(num_components + 1, dtype=np.int32)
+    for k in range(components.size):
+        sizes[components[k]] += 1
+        owner[components[k]] = labels[k]
+    return sizes, owner
+
+
+@njit(cache=True, nogil=True)
+def _grow_boxes(labels: IntArray, boxes: npt.NDArray[np.int64]) -> None:
+    height, width = labels.shape
+    for y in range(height):
+        x = 0
+        while x < width:
+            label = labels[y, x]
+            start = x
+            while x < width and labels[y, x] == label:
+                x += 1
+            if label:
+                box = boxes[label]
+                box[0] = min(box[0], y)
+                box[1] = min(box[1], start)
+                box[2] = max(box[2], y + 1)
+                box[3] = max(box[3], x)
+
+
+@njit(cache=True, nogil=True)
+def _fill_boxes(
+    labels: IntArray,
+    filled: IntArray,
+    boxes: npt.NDArray[np.int64],
+    order: npt.NDArray[np.int64],
+    largest: int,
+) -> None:
+    # Each box gets a rim of one pixel, from which everything but the object itself is flooded.
+    reached = np.empty(largest, dtype=np.uint8)
+    stack = np.empty(largest, dtype=np.int64)
+    for index in order:
+        label = index + 1
+        y0, x0, y1, x1 = boxes[index]
+        height, width = y1 - y0 + 2, x1 - x0 + 2
+        if height < 5 or width < 5:  # a hole needs an object of at least 3 x 3 pixels
+            continue
+        reached[: height * width] = 0
+        open_pixels = height * width
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                if labels[y, x] == label:
+                    reached[(y - y0 + 1) * width + x - x0 + 1] = 1
+                    open_pixels -= 1
+        reached[0] = 1
+        stack[0] = 0
+        top = 1
+        while top:
+            top -= 1
+            open_pixels -= 1
+            place = stack[top]
+            y, x = place // width, place % width
+            for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+                inside = 0 <= y + dy < height and 0 <= x + dx < width
+                near = place + dy * width + dx
+                if inside and not reached[near]:
+                    reached[near] = 1
+                    stack[top] = near
+                    top += 1
+        if open_pixels == 0:
+            continue
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                enclosed = not reached[(y - y0 + 1) * width + x - x0 + 1]
+                if enclosed and filled[y, x] == 0:
+                    filled[y, x] = label
+
+
+@njit(cache=True, nogil=True)
+def _mark_boundaries(planes: IntArray, marks: BoolArray) -> None:
+    num_planes, height, width = planes.shape
+    for k in range(num_planes):
+        for y in range(height):
+            above, below = max(y - 1, 0), min(y + 1, height - 1)
+            for x in range(width):
+                label = planes[k, y, x]
+                if label:
+                    marks[k, y, x] = (
+                        planes[k, above, x] != label
+                        or planes[k, below, x] != label
+                        or planes[k, y, max(x - 1, 0)] != label
+                        or planes[k, y, min(x + 1, width - 1)] != label
+                    )
