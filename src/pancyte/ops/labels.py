@@ -1,14 +1,14 @@
 """Operations on one plane of labels: ids, components, cleaning, borders and boundaries.
 
-A plane of labels holds one id per object and 0 for background. Objects of one plane never overlap, but
-one may lie inside another. Every function takes any integer type, returns a new array, and leaves the
-ids of the pixels that it keeps alone unless its name says otherwise. Work is one or two passes over the
-pixels, whatever the number of objects or the size of their ids.
+A plane of labels holds one id per object and 0 for background. Objects of one plane never overlap,
+but one may lie inside another. Every function takes any integer type, returns a new array, and keeps
+the ids of the pixels that stay unless its name says otherwise. Work is one or two passes
+over the pixels, whatever the number of objects or the size of their ids.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import cc3d
 import fastremap
@@ -16,12 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pancyte.types import BoolArray, IntArray
+if TYPE_CHECKING:
+    from pancyte.types import BoolArray, IntArray
 
 MAX_ID = int(np.iinfo(np.int32).max)
 """Largest id that a label plane can hold."""
 
-_CC3D_CONNECTIVITY = {(2, 1): 4, (2, 2): 8, (3, 1): 6, (3, 2): 18, (3, 3): 26}
+_CC3D_CONNECTIVITY: dict[tuple[int, int], Literal[4, 8, 6, 18, 26]] = {
+    (2, 1): 4,
+    (2, 2): 8,
+    (3, 1): 6,
+    (3, 2): 18,
+    (3, 3): 26,
+}
 
 
 def as_labels(labels: npt.ArrayLike) -> IntArray:
@@ -42,7 +49,7 @@ def as_labels(labels: npt.ArrayLike) -> IntArray:
     TypeError
         If the labels are not integers.
     ValueError
-        If an id is negative or larger than 2,147,483,647: neither fits, and nothing is cut in silence.
+        If an id is negative or larger than 2,147,483,647: nothing is cut in silence.
 
     Examples
     --------
@@ -66,7 +73,7 @@ def as_labels(labels: npt.ArrayLike) -> IntArray:
 
 
 def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
-    """Number the objects 1..n in the order of their ids, and return the ids that they had.
+    """Renumber the objects 1..n in the order of their ids, and return the ids that they had.
 
     Parameters
     ----------
@@ -82,8 +89,8 @@ def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
 
     Notes
     -----
-    Two passes with a table as long as the largest id; where ids are far larger than the array (a few
-    objects with ids near 2**31), they are sorted instead.
+    Two passes with a table as long as the largest id; where ids are far larger than the array (a
+    few objects with ids near 2**31), they are sorted instead.
 
     Examples
     --------
@@ -106,7 +113,7 @@ def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
 
 
 def make_consecutive(labels: npt.ArrayLike) -> IntArray:
-    """Number the objects 1..n in the order of their ids.
+    """Renumber the objects 1..n in the order of their ids.
 
     Parameters
     ----------
@@ -165,13 +172,14 @@ def split_components(labels: npt.ArrayLike, *, connectivity: int = 1) -> IntArra
     steps = _CC3D_CONNECTIVITY.get((array.ndim, connectivity))
     if steps is None:
         msg = (
-            "Expected labels of shape (Y, X) or (Z, Y, X) and a connectivity from 1 to their number "
-            f"of axes, but got shape {array.shape} and connectivity {connectivity}"
+            "Expected labels of shape (Y, X) or (Z, Y, X) and a connectivity from 1 to their "
+            f"number of axes, but got shape {array.shape} and connectivity {connectivity}"
         )
         raise ValueError(msg)
     if not array.any():  # cc3d returns booleans for an array without pixels
         return np.zeros_like(array)
-    return cc3d.connected_components(array, connectivity=steps, out_dtype=np.uint32).astype(np.int32)
+    components = cc3d.connected_components(array, connectivity=steps, out_dtype=np.uint32)
+    return as_labels(components)
 
 
 def keep_largest_component(labels: npt.ArrayLike, *, connectivity: int = 1) -> IntArray:
@@ -187,7 +195,7 @@ def keep_largest_component(labels: npt.ArrayLike, *, connectivity: int = 1) -> I
     Returns
     -------
     IntArray
-        The same ids, each one connected component. Of equally large ones the first in scan order stays.
+        The same ids, each one connected component; of equally large ones the first in scan order.
 
     Examples
     --------
@@ -262,8 +270,8 @@ def fill_holes(labels: npt.ArrayLike) -> IntArray:
     A hole is background that cannot leave the object's bounding box in steps along the axes without
     crossing the object itself. Objects inside a hole survive; background around them is filled. Of
     several objects that enclose a pixel the one with the smallest bounding box gets it. Background
-    enclosed by several objects together, but by none of them alone, is no hole. Work is proportional
-    to the sum of the bounding boxes.
+    enclosed by several objects together, but by none of them alone, is no hole. Work is in
+    proportion to the sum of the bounding boxes.
 
     Examples
     --------
@@ -427,7 +435,7 @@ def _mark_present(flat: IntArray, table: IntArray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _look_up(flat: IntArray, table: IntArray) -> Any:
+def _look_up(flat: IntArray, table: IntArray) -> IntArray:
     out = np.empty(flat.size, dtype=np.int32)
     for k in range(flat.size):
         out[k] = table[flat[k]]
@@ -435,7 +443,9 @@ def _look_up(flat: IntArray, table: IntArray) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _component_sizes(components: IntArray, labels: IntArray, num_components: int) -> Any:
+def _component_sizes(
+    components: IntArray, labels: IntArray, num_components: int
+) -> tuple[npt.NDArray[np.int64], IntArray]:
     sizes = np.zeros(num_components + 1, dtype=np.int64)
     owner = np.zeros(num_components + 1, dtype=np.int32)
     for k in range(components.size):
@@ -470,44 +480,43 @@ def _fill_boxes(
     order: npt.NDArray[np.int64],
     largest: int,
 ) -> None:
-    # Each box gets a rim of one pixel, from which everything but the object itself is flooded.
     reached = np.empty(largest, dtype=np.uint8)
     stack = np.empty(largest, dtype=np.int64)
     for index in order:
         label = index + 1
         y0, x0, y1, x1 = boxes[index]
-        height, width = y1 - y0 + 2, x1 - x0 + 2
-        if height < 5 or width < 5:  # a hole needs an object of at least 3 x 3 pixels
+        if y1 - y0 < 3 or x1 - x0 < 3:  # too small to enclose a pixel
             continue
-        reached[: height * width] = 0
-        open_pixels = height * width
+        # A rim of one pixel around the box joins everything that is outside the object.
+        window = reached[: (y1 - y0 + 2) * (x1 - x0 + 2)].reshape(y1 - y0 + 2, x1 - x0 + 2)
+        window[:] = 0
         for y in range(y0, y1):
             for x in range(x0, x1):
                 if labels[y, x] == label:
-                    reached[(y - y0 + 1) * width + x - x0 + 1] = 1
-                    open_pixels -= 1
-        reached[0] = 1
-        stack[0] = 0
-        top = 1
-        while top:
-            top -= 1
-            open_pixels -= 1
-            place = stack[top]
-            y, x = place // width, place % width
-            for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-                inside = 0 <= y + dy < height and 0 <= x + dx < width
-                near = place + dy * width + dx
-                if inside and not reached[near]:
-                    reached[near] = 1
-                    stack[top] = near
-                    top += 1
-        if open_pixels == 0:
-            continue
+                    window[y - y0 + 1, x - x0 + 1] = 1
+        _flood(window, stack)
         for y in range(y0, y1):
             for x in range(x0, x1):
-                enclosed = not reached[(y - y0 + 1) * width + x - x0 + 1]
-                if enclosed and filled[y, x] == 0:
+                if filled[y, x] == 0 and not window[y - y0 + 1, x - x0 + 1]:
                     filled[y, x] = label
+
+
+@njit(cache=True, nogil=True)
+def _flood(window: npt.NDArray[np.uint8], stack: npt.NDArray[np.int64]) -> None:
+    """Mark with 1 every 0 that steps along the axes reach from the first corner."""
+    height, width = window.shape
+    window[0, 0] = 1
+    stack[0] = 0
+    top = 1
+    while top:
+        top -= 1
+        y, x = stack[top] // width, stack[top] % width
+        for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            v, u = y + dy, x + dx
+            if 0 <= v < height and 0 <= u < width and not window[v, u]:
+                window[v, u] = 1
+                stack[top] = v * width + u
+                top += 1
 
 
 @njit(cache=True, nogil=True)

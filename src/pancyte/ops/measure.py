@@ -1,18 +1,22 @@
 """Size, place and brightness of every object, in one pass over labels and pixels.
 
-Columns are named as in scikit-image's ``regionprops_table``, with ``class`` in front. Boxes are half-open.
-The diameter is that of the circle with the object's area. Columns in micrometre end in ``_um`` or
-``_um2`` and exist only where the spacing is known.
+Columns are named as in scikit-image's ``regionprops_table``, with ``class`` in front. Boxes are
+half-open. The diameter is that of the circle with the object's area. Columns in micrometre end in
+``_um`` or ``_um2`` and exist only where the spacing is known.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from pancyte.ops.labels import compact_ids, touches_border
-from pancyte.types import Column, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from pancyte.types import Column, FloatArray, IntArray
 
 
 def measure_objects(
@@ -27,7 +31,7 @@ def measure_objects(
     labels
         Labels of shape (K, Y, X), one plane per class.
     pixels
-        Image of shape (C, Y, X), whose mean is taken inside each object; None leaves these columns out.
+        Image of shape (C, Y, X), whose mean is taken inside each object; None leaves that out.
     spacing
         Micrometre per pixel along y and x, or None.
 
@@ -35,9 +39,10 @@ def measure_objects(
     -------
     dict of str to ndarray of shape (num_objects,)
         ``class`` (index of the plane), ``label``, ``area``, ``centroid-0``, ``centroid-1``,
-        ``bbox-0`` to ``bbox-3`` (y0, x0, y1, x1), ``diameter``, ``intensity_mean-<c>`` for each channel,
-        ``touches_border``, and with a spacing ``area_um2``, ``diameter_um``, ``centroid-0_um``,
-        ``centroid-1_um``. Rows are ordered by class, then by label; none for empty labels.
+        ``bbox-0`` to ``bbox-3`` (y0, x0, y1, x1), ``diameter``, ``intensity_mean-<c>`` for each
+        channel, ``touches_border``, and with a spacing ``area_um2``, ``diameter_um``,
+        ``centroid-0_um``, ``centroid-1_um``. Rows are ordered by class, then by label; none for
+        empty labels.
 
     Raises
     ------

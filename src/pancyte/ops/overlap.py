@@ -5,22 +5,24 @@
     truth  1 1 1 0      counts   (1, 5): 2
     guess  0 5 5 5               (1, 0): 1   and   (0, 5): 1, which go into the areas
 
-Both arrays are walked together in runs of equal pairs, and each run is added to a hash table with open
-addressing and 64-bit keys. Time is one pass, memory is proportional to the pairs that touch; there is
-no table of all objects against all objects.
+Both arrays are walked together in runs of equal pairs, and each run is added to a hash table with
+open addressing and 64-bit keys. Time is one pass, memory is proportional to the pairs that touch;
+there is no table of all objects against all objects.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from pancyte.ops.labels import as_labels
-from pancyte.types import IntArray
+
+if TYPE_CHECKING:
+    from pancyte.types import IntArray
 
 _EMPTY = np.int64(-1)  # no pair of ids has this key
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads neighboring keys
@@ -58,8 +60,8 @@ def overlap_table(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> OverlapTab
     Parameters
     ----------
     truth, prediction
-        Labels of the same shape, of any number of axes and any integer type. Several class planes are
-        several calls: an id means one object of the whole array.
+        Labels of the same shape, of any number of axes and any integer type. Several class planes
+        are several calls: an id means one object of the whole array.
 
     Returns
     -------
@@ -81,7 +83,7 @@ def overlap_table(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> OverlapTab
     """
     first, second = as_labels(truth), as_labels(prediction)
     if first.shape != second.shape:
-        msg = f"Expected two label arrays of the same shape, but got {first.shape} and {second.shape}"
+        msg = f"Expected truth and prediction of one shape, but got {first.shape}, {second.shape}"
         raise ValueError(msg)
     keys, counts = _count_pairs(first.ravel(), second.ravel())
     order = np.argsort(keys, kind="stable")
@@ -116,7 +118,9 @@ def _count_pairs(
 
 
 @njit(cache=True, nogil=True)
-def _walk_runs(first: IntArray, second: IntArray) -> Any:
+def _walk_runs(
+    first: IntArray, second: IntArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     bits = 12
     keys = np.full(1 << bits, _EMPTY)
     counts = np.zeros(1 << bits, dtype=np.int64)
@@ -127,7 +131,7 @@ def _walk_runs(first: IntArray, second: IntArray) -> Any:
         k += 1
         while k < first.size and first[k] == i and second[k] == j:
             k += 1
-        held += _add(keys, counts, bits, (np.int64(i) << 32) | np.int64(j), k - start)
+        held += _add(keys, counts, bits, (np.int64(i) << 32) | j, k - start)
         if 2 * held > keys.size:
             bits += 1
             larger_keys = np.full(1 << bits, _EMPTY)
@@ -141,7 +145,11 @@ def _walk_runs(first: IntArray, second: IntArray) -> Any:
 
 @njit(cache=True, nogil=True, inline="always")
 def _add(
-    keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], bits: int, key: int, amount: int
+    keys: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    bits: int,
+    key: np.int64,
+    amount: int,
 ) -> int:
     """Add to the count of a key; return 1 if the key is new."""
     place = np.int64((np.uint64(key) * _SPREAD) >> np.uint64(64 - bits))
