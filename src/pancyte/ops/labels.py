@@ -1,8 +1,8 @@
 """Operations on one plane of labels: ids, components, cleaning, borders and boundaries.
 
 A plane of labels holds one id per object and 0 for background. Objects of one plane never overlap,
-but one may lie inside another. Every function takes any integer type, returns a new array, and keeps
-the ids of the pixels that stay unless its name says otherwise. Work is one or two passes
+but one may lie inside another. Every function takes any integer type, returns a new array, and
+leaves the ids of pixels that stay alone unless its name says otherwise. Work is one or two passes
 over the pixels, whatever the number of objects or the size of their ids.
 """
 
@@ -11,16 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import cc3d
-import fastremap
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from pancyte.ops.ids import as_labels, bounding_boxes, compact_ids, map_ids
+
 if TYPE_CHECKING:
     from pancyte.types import BoolArray, IntArray
-
-MAX_ID = int(np.iinfo(np.int32).max)
-"""Largest id that a label plane can hold."""
 
 _CC3D_CONNECTIVITY: dict[tuple[int, int], Literal[4, 8, 6, 18, 26]] = {
     (2, 1): 4,
@@ -29,87 +27,6 @@ _CC3D_CONNECTIVITY: dict[tuple[int, int], Literal[4, 8, 6, 18, 26]] = {
     (3, 2): 18,
     (3, 3): 26,
 }
-
-
-def as_labels(labels: npt.ArrayLike) -> IntArray:
-    """Return labels as a C-contiguous int32 array, without a copy where they are one.
-
-    Parameters
-    ----------
-    labels
-        Array of any shape, of an integer or boolean type.
-
-    Returns
-    -------
-    IntArray
-        The same ids as int32.
-
-    Raises
-    ------
-    TypeError
-        If the labels are not integers.
-    ValueError
-        If an id is negative or larger than 2,147,483,647: nothing is cut in silence.
-
-    Examples
-    --------
-    >>> as_labels(np.array([0, 70000], dtype=np.uint32))
-    array([    0, 70000], dtype=int32)
-    """
-    array = np.asarray(labels)
-    if array.dtype.kind not in "iub":
-        msg = f"Expected labels of an integer type, but got {array.dtype}"
-        raise TypeError(msg)
-    if array.size and array.dtype.kind == "i" and int(array.min()) < 0:
-        msg = f"Expected label ids from 0 upward, but got {int(array.min())}"
-        raise ValueError(msg)
-    if array.size and array.dtype.itemsize >= 4 and int(array.max()) > MAX_ID:
-        msg = (
-            f"Expected label ids up to {MAX_ID}, but got {int(array.max())}. "
-            "Make the ids consecutive before the cast to int32."
-        )
-        raise ValueError(msg)
-    return np.ascontiguousarray(array, dtype=np.int32)
-
-
-def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
-    """Renumber the objects 1..n in the order of their ids, and return the ids that they had.
-
-    Parameters
-    ----------
-    labels
-        Array of any shape, of an integer type.
-
-    Returns
-    -------
-    compact : IntArray
-        Labels with ids 1..n.
-    ids : IntArray of shape (n + 1,)
-        Old id of each new one: ``ids[compact]`` equals the input; ``ids[0]`` is 0.
-
-    Notes
-    -----
-    Two passes with a table as long as the largest id; where ids are far larger than the array (a
-    few objects with ids near 2**31), they are sorted instead.
-
-    Examples
-    --------
-    >>> compact_ids(np.array([[0, 7, 7], [3, 3, 0]]))
-    (array([[0, 2, 2],
-           [1, 1, 0]], dtype=int32), array([0, 3, 7], dtype=int32))
-    """
-    array = as_labels(labels)
-    largest = int(array.max(initial=0))
-    if largest > 4 * array.size + 65_536:
-        ids = fastremap.unique(array)
-        ids = np.concatenate([np.zeros(1, np.int32), ids[ids > 0]]).astype(np.int32)
-        return np.searchsorted(ids, array).astype(np.int32), ids
-    table = np.zeros(largest + 1, dtype=np.int32)
-    _mark_present(array.ravel(), table)
-    table[0] = 1
-    ids = np.flatnonzero(table).astype(np.int32)
-    table[ids] = np.arange(len(ids), dtype=np.int32)
-    return _look_up(array.ravel(), table).reshape(array.shape), ids
 
 
 def make_consecutive(labels: npt.ArrayLike) -> IntArray:
@@ -214,7 +131,7 @@ def keep_largest_component(labels: npt.ArrayLike, *, connectivity: int = 1) -> I
     first[1:] = owner[order][1:] != owner[order][:-1]
     keep = np.zeros(num_components + 1, dtype=np.int32)
     keep[order[first]] = owner[order[first]]
-    return _look_up(components.ravel(), keep).reshape(array.shape)
+    return map_ids(components, keep)
 
 
 def remove_small(labels: npt.ArrayLike, min_size: int) -> IntArray:
@@ -244,7 +161,7 @@ def remove_small(labels: npt.ArrayLike, min_size: int) -> IntArray:
     """
     compact, ids = compact_ids(labels)
     sizes = np.bincount(compact.ravel(), minlength=len(ids))
-    return _look_up(compact.ravel(), np.where(sizes >= min_size, ids, 0)).reshape(compact.shape)
+    return map_ids(compact, np.where(sizes >= min_size, ids, 0))
 
 
 def fill_holes(labels: npt.ArrayLike) -> IntArray:
@@ -292,36 +209,7 @@ def fill_holes(labels: npt.ArrayLike) -> IntArray:
     order = np.argsort(padded, kind="stable")
     filled = compact.copy()
     _fill_boxes(compact, filled, boxes, order, int(padded.max()))
-    return ids[filled]
-
-
-def bounding_boxes(labels: IntArray, num_objects: int) -> npt.NDArray[np.int64]:
-    """Return the bounding box of each of the ids 1..num_objects in a plane.
-
-    Parameters
-    ----------
-    labels
-        Labels of shape (Y, X) with no id above ``num_objects``.
-    num_objects
-        Number of boxes.
-
-    Returns
-    -------
-    ndarray of shape (num_objects, 4)
-        Half-open boxes ``y0, x0, y1, x1``; all zero for an id that is absent.
-
-    Examples
-    --------
-    >>> bounding_boxes(np.array([[0, 1, 1], [2, 1, 0]], dtype=np.int32), 2)
-    array([[0, 1, 2, 3],
-           [1, 0, 2, 1]])
-    """
-    boxes = np.empty((num_objects + 1, 4), dtype=np.int64)
-    boxes[:, :2] = np.iinfo(np.int64).max
-    boxes[:, 2:] = 0
-    _grow_boxes(np.ascontiguousarray(labels), boxes)
-    boxes[boxes[:, 2] == 0] = 0
-    return boxes[1:]
+    return map_ids(filled, ids)
 
 
 def touches_border(labels: npt.ArrayLike, *, width: int = 1) -> IntArray:
@@ -389,7 +277,7 @@ def clear_border(labels: npt.ArrayLike, *, width: int = 1) -> IntArray:
     compact, ids = compact_ids(labels)
     keep = ids.copy()
     keep[touches_border(compact, width=width)] = 0
-    return _look_up(compact.ravel(), keep).reshape(compact.shape)
+    return map_ids(compact, keep)
 
 
 def boundaries(labels: npt.ArrayLike) -> BoolArray:
@@ -429,20 +317,6 @@ def boundaries(labels: npt.ArrayLike) -> BoolArray:
 
 
 @njit(cache=True, nogil=True)
-def _mark_present(flat: IntArray, table: IntArray) -> None:
-    for k in range(flat.size):
-        table[flat[k]] = 1
-
-
-@njit(cache=True, nogil=True)
-def _look_up(flat: IntArray, table: IntArray) -> IntArray:
-    out = np.empty(flat.size, dtype=np.int32)
-    for k in range(flat.size):
-        out[k] = table[flat[k]]
-    return out
-
-
-@njit(cache=True, nogil=True)
 def _component_sizes(
     components: IntArray, labels: IntArray, num_components: int
 ) -> tuple[npt.NDArray[np.int64], IntArray]:
@@ -452,24 +326,6 @@ def _component_sizes(
         sizes[components[k]] += 1
         owner[components[k]] = labels[k]
     return sizes, owner
-
-
-@njit(cache=True, nogil=True)
-def _grow_boxes(labels: IntArray, boxes: npt.NDArray[np.int64]) -> None:
-    height, width = labels.shape
-    for y in range(height):
-        x = 0
-        while x < width:
-            label = labels[y, x]
-            start = x
-            while x < width and labels[y, x] == label:
-                x += 1
-            if label:
-                box = boxes[label]
-                box[0] = min(box[0], y)
-                box[1] = min(box[1], start)
-                box[2] = max(box[2], y + 1)
-                box[3] = max(box[3], x)
 
 
 @njit(cache=True, nogil=True)

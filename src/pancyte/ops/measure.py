@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pancyte.ops.labels import compact_ids, touches_border
+from pancyte.ops.ids import compact_ids
+from pancyte.ops.labels import touches_border
 
 if TYPE_CHECKING:
     from pancyte.types import Column, FloatArray, IntArray

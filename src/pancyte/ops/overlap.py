@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pancyte.ops.labels import as_labels
+from pancyte.ops.ids import as_labels
 
 if TYPE_CHECKING:
     from pancyte.types import IntArray
