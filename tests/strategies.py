@@ -1,7 +1,7 @@
 """Random label images for property tests, as hypothesis strategies.
 
-``labels()`` draws one plane of any kind below; the other strategies draw one kind. Every array is int32
-and read-only, so that a function that writes into its input fails its test.
+``labels()`` draws one plane of any kind below. Every array is int32 and read-only, so that a
+function that writes into its input fails its test.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 KINDS = (
-    "empty", "pixel", "touching", "blobs", "rings", "nested", "border", "many", "noise", "full", "thin",
+    "empty", "pixel", "touching", "blobs", "rings", "nested", "border", "many", "noise",
+    "full", "thin",
 )  # fmt: skip
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -28,7 +29,7 @@ def labels(draw, *, max_side=48, kinds=KINDS, gaps=True):
 
 @st.composite
 def label_pairs(draw, *, max_side=48):
-    """Two planes of one shape: unrelated, equal but for ids, or one a disturbed copy of the other."""
+    """Two planes of one shape: unrelated, renamed, or one a disturbed copy of the other."""
     truth = draw(labels(max_side=max_side))
     rng = np.random.default_rng(draw(SEEDS))
     how = draw(st.sampled_from(("unrelated", "renamed", "disturbed", "disturbed")))
@@ -103,7 +104,7 @@ def voronoi_cells(shape, diameter, rng, *, gap=0.15):
 
 
 def draw_rings(plane, rng, *, fill):
-    """Rings of 1 to 3 px, each with another object inside where ``fill`` is set; writes into plane."""
+    """Draw rings of 1 to 3 px into plane, with another object inside each where ``fill`` is set."""
     yy, xx = np.mgrid[: plane.shape[0], : plane.shape[1]]
     for k in range(int(rng.integers(1, 4))):
         radius = np.hypot(*(rng.random(2) * plane.shape - np.stack([yy, xx], -1)).T).T
