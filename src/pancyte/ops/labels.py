@@ -95,6 +95,8 @@ def split_components(labels: npt.ArrayLike, *, connectivity: int = 1) -> IntArra
         raise ValueError(msg)
     if not array.any():  # cc3d returns booleans for an array without pixels
         return np.zeros_like(array)
+    if not array.flags.writeable:  # cc3d asks for a writeable buffer, though it only reads
+        array = array.copy()
     components = cc3d.connected_components(array, connectivity=steps, out_dtype=np.uint32)
     return as_labels(components)
 
