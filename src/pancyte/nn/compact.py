@@ -1,0 +1,135 @@
+"""``CompactNet``: a small U-shaped network for dense foreground and flow, made for CPUs.
+
+- Encoder: EfficientNet-Lite0, features at strides 2 to 32.
+- Decoder: five steps of nearest upsampling, concatenation with the encoder's feature, and 3x3
+  convolutions with batch norm and ReLU; thin, because its last steps decide the time.
+- At full resolution, K foreground logits and 2K flow components. Class c owns the flow
+  channels 2c (y) and 2c + 1 (x). Classes do not exclude each other: a nucleus lies in its cell.
+- Any image size: the input is mirrored up to a multiple of 32 and the output cut back.
+
+The input is normalized so that dark is about 0 and bright about 1; the network maps that to -1 and
+1 itself, the range in which its encoder was trained on ImageNet.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pancyte.nn.efficientnet import FEATURE_CHANNELS, STRIDE, EfficientNetLite0
+
+
+class CompactNet(nn.Module):
+    """Predict foreground and flow of K classes in an image of any size.
+
+    Parameters
+    ----------
+    num_classes : int
+        K, at least 1.
+    in_channels : int
+        Channels of the input, at least 1.
+    decoder_channels : five ints
+        Width of the decoder at strides 16, 8, 4, 2, 1.
+
+    Notes
+    -----
+    Shapes: B batch, C channels, K classes, Y and X height and width.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        in_channels: int = 3,
+        decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 32, 16),
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"Expected num_classes to be at least 1, but got {num_classes}")
+        if in_channels < 1:
+            raise ValueError(f"Expected in_channels to be at least 1, but got {in_channels}")
+        self.num_classes = num_classes
+        self.in_channels = in_channels
+        self.encoder = EfficientNetLite0(in_channels)
+        *skips, deepest = FEATURE_CHANNELS
+        widths = (deepest, *decoder_channels)
+        self.decoder = nn.ModuleList(
+            DecoderStep(below, skip, width)
+            for below, skip, width in zip(widths, (*reversed(skips), 0), widths[1:], strict=False)
+        )
+        # One convolution for both outputs: at full resolution a second one costs as much again.
+        self.head = nn.Conv2d(decoder_channels[-1], 3 * num_classes, 3, padding=1)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Return the logits and flow of a batch.
+
+        Parameters
+        ----------
+        images : tensor of shape (B, C, Y, X)
+            Normalized; any Y and X of at least 1.
+
+        Returns
+        -------
+        dict
+            ``foreground``: (B, K, Y, X) logits. ``flow``: (B, 2K, Y, X), y and x of each class.
+
+        Raises
+        ------
+        ValueError
+            The number of channels is another one than that of the network.
+        """
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
+            msg = (
+                f"Expected images of shape (B, {self.in_channels}, Y, X), "
+                f"but got {tuple(images.shape)}"
+            )
+            raise ValueError(msg)
+        height, width = images.shape[-2:]
+        x = pad_to_multiple(images, STRIDE) * 2.0 - 1.0
+        *skips, x = self.encoder(x)
+        for step in self.decoder:
+            x = step(x, skips.pop() if skips else None)
+        x = self.head(x)[..., :height, :width]
+        return {"foreground": x[:, : self.num_classes], "flow": x[:, self.num_classes :]}
+
+
+class DecoderStep(nn.Module):
+    """Double the resolution and mix with the encoder's feature of that resolution."""
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv_norm(in_channels + skip_channels, out_channels)
+        self.conv2 = _conv_norm(out_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Map (B, C, Y, X) and (B, S, 2Y, 2X) to (B, C', 2Y, 2X)."""
+        x = F.interpolate(x, scale_factor=2, mode="nearest")
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)
+        mixed: Tensor = self.conv2(self.conv1(x))
+        return mixed
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Extend the last two axes at their end to a multiple, mirrored where the image suffices.
+
+    An axis too short to be mirrored repeats its last row or column.
+
+    Examples
+    --------
+    >>> pad_to_multiple(torch.zeros(1, 1, 5, 64), 32).shape
+    torch.Size([1, 1, 32, 64])
+    """
+    height, width = images.shape[-2:]
+    below, right = -height % multiple, -width % multiple
+    for size, pad in ((width, (0, right, 0, 0)), (height, (0, 0, 0, below))):
+        if any(pad):
+            images = F.pad(images, pad, mode="reflect" if max(pad) < size else "replicate")
+    return images
+
+
+def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
