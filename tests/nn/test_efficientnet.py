@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pancyte.nn.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
+from pancyte.nn.weights import encoder_state
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+WEIGHTS = (
+    Path(__file__).parents[3] / "shared" / "weights" / "tf_efficientnet_lite0_timm.safetensors"
+)
+
+
+def test_encoder_gives_five_features_at_strides_2_to_32():
+    encoder = EfficientNetLite0(in_channels=2).eval()
+
+    features = encoder(torch.zeros(1, 2, 64, 96))
+
+    expected = [
+        (1, channels, 64 >> i, 96 >> i) for i, channels in enumerate(FEATURE_CHANNELS, start=1)
+    ]
+    assert [tuple(feature.shape) for feature in features] == expected
+
+
+def test_encoder_has_as_many_parameters_as_published_without_its_classifier():
+    count = sum(parameter.numel() for parameter in EfficientNetLite0().parameters())
+
+    # timm's tf_efficientnet_lite0 has 4,652,008; its head is a 320 x 1280 convolution, a batch norm
+    # and a linear layer of 1280 x 1000.
+    assert count == 4_652_008 - 320 * 1280 - 2 * 1280 - 1280 * 1000 - 1000
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the ImageNet weights are not here")
+def test_encoder_equals_timm_on_a_golden_image():
+    encoder = EfficientNetLite0().eval()
+    encoder.load_state_dict(encoder_state(load_file(WEIGHTS)), strict=True)
+    golden = np.load(GOLDEN / "encoder_lite0.npz")
+
+    with torch.inference_mode():
+        features = encoder(torch.from_numpy(golden["image"]))
+
+    for index, feature in enumerate(features):
+        expected = golden[f"stride_{2 << index}"]
+        assert np.abs(expected).max() > 1.0
+        np.testing.assert_allclose(feature.numpy(), expected, atol=1e-4)
