@@ -1,0 +1,150 @@
+"""A model in a folder: ``model.toml`` says what it is, ``weights.safetensors`` holds its arrays.
+
+The manifest carries the SHA-256 of the weights, which is checked on loading. Nothing in the folder
+is code and nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+import tomli_w
+
+from pancyte.errors import CheckpointError
+from pancyte.io.files import sha256_file, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MANIFEST_NAME = "model.toml"
+WEIGHTS_NAME = "weights.safetensors"
+FORMAT_VERSION = 1
+"""Raised when a folder of this version cannot be read by the one before."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """Weights and what belongs to them."""
+
+    manifest: Mapping[str, Any]
+    """Task, preprocessing, classes, provenance and so on, of the types that TOML has."""
+    weights: Mapping[str, npt.NDArray[Any]]
+    """Name to array."""
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
+    """Write a model folder; each of its two files is replaced atomically.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    checkpoint
+        What to write. ``format_version`` and the entries about the weights are added to its
+        manifest.
+    half
+        Whether float32 weights are stored as float16, at half the size. They are float32 again
+        when they are loaded.
+
+    Raises
+    ------
+    ValueError
+        A weight is too large for float16.
+    ResourceError
+        The disk is full.
+
+    Notes
+    -----
+    The weights are written before the manifest. A crash in between leaves a manifest whose hash
+    does not fit, which :func:`load_checkpoint` refuses: replace a checkpoint that is in use by
+    writing a new folder and renaming it.
+    """
+    weights = {
+        name: _stored(name, np.ascontiguousarray(array), half=half)
+        for name, array in checkpoint.weights.items()
+    }
+    write_bytes(folder / WEIGHTS_NAME, safetensors.numpy.save(weights))
+    manifest = {
+        **checkpoint.manifest,
+        "format_version": FORMAT_VERSION,
+        "weights_sha256": sha256_file(folder / WEIGHTS_NAME),
+        "weights_precision": "float16" if half else "as trained",
+    }
+    write_text(folder / MANIFEST_NAME, tomli_w.dumps(manifest))
+
+
+def _stored(name: str, array: npt.NDArray[Any], *, half: bool) -> npt.NDArray[Any]:
+    if not half or array.dtype != np.float32:
+        return array
+    with np.errstate(over="ignore"):
+        short = array.astype(np.float16)
+    if np.isfinite(array).all() and not np.isfinite(short).all():
+        msg = f"Expected weights below 65504 for float16, but {name} reaches {np.abs(array).max()}"
+        raise ValueError(msg)
+    return short
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a model folder.
+
+    Raises
+    ------
+    CheckpointError
+        A file is missing or damaged, the weights are not those of the manifest, or the folder is
+        of a newer version or not a model at all.
+    """
+    manifest = _read_manifest(folder)
+    path = folder / WEIGHTS_NAME
+    if not path.is_file():
+        msg = f"{folder}: {WEIGHTS_NAME} is missing beside {MANIFEST_NAME}. Copy the whole folder."
+        raise CheckpointError(msg)
+    found = sha256_file(path)
+    if found != manifest["weights_sha256"]:
+        msg = (
+            f"{path}: SHA-256 is {found[:12]}..., but {MANIFEST_NAME} expects "
+            f"{str(manifest['weights_sha256'])[:12]}.... The file is damaged or belongs to another "
+            "model. Copy the folder again."
+        )
+        raise CheckpointError(msg)
+    try:
+        weights = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        msg = f"{path}: cannot be read as safetensors ({error}). Copy the folder again."
+        raise CheckpointError(msg) from error
+    if manifest.get("weights_precision") == "float16":
+        weights = {
+            name: array.astype(np.float32) if array.dtype == np.float16 else array
+            for name, array in weights.items()
+        }
+    return Checkpoint(manifest=manifest, weights=weights)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST_NAME
+    try:
+        manifest = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "no such folder" if not folder.exists() else f"holds no {MANIFEST_NAME}"
+        msg = f"{folder}: {what}. A model is a folder with {MANIFEST_NAME} and {WEIGHTS_NAME}."
+        raise CheckpointError(msg) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        msg = f"{path}: cannot be read as TOML ({error}). Copy the folder again."
+        raise CheckpointError(msg) from error
+    version = manifest.get("format_version")
+    if not isinstance(version, int) or "weights_sha256" not in manifest:
+        msg = f"{path}: is not the manifest of a pancyte model: format_version or hash is missing."
+        raise CheckpointError(f"{msg} Give the folder of a model.")
+    if version > FORMAT_VERSION:
+        msg = (
+            f"{path}: has format version {version}, but this pancyte reads up to {FORMAT_VERSION}. "
+            "Update pancyte."
+        )
+        raise CheckpointError(msg)
+    return manifest

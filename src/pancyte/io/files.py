@@ -1,0 +1,135 @@
+"""The one atomic writer: a file under its final name is always whole, the old one or the new one.
+
+Everything that pancyte writes goes to a temporary name in the same folder, is flushed to the disk
+and then renamed. A full disk, an interrupt or a crash leaves the old file byte for byte as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from pancyte.errors import InputError, PancyteError, ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_CHUNK_BYTES = 1 << 20
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_PREFIX, _SUFFIX = ".pancyte-", ".partial"
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file through a temporary name in the same folder.
+
+    Parameters
+    ----------
+    path
+        The file to make or to replace. Missing folders above it are made.
+    write
+        Called once with a seekable binary stream; whatever it raises leaves ``path`` as it was.
+
+    Raises
+    ------
+    ResourceError
+        The disk is full, or refuses the write.
+    UsageError
+        The folder cannot be made or written to, or ``path`` is a folder.
+
+    Notes
+    -----
+    The bytes and then the folder are flushed to the disk (fsync) around the rename, so that the
+    promise also holds after a power failure on file systems that keep the order of flushed writes.
+    """
+    path = Path(path)
+    if path.is_dir():
+        msg = f"{path}: is a folder, so no file can be written there. Choose another name."
+        raise UsageError(msg)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        try:
+            with temporary.open("x+b") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+            _flush_folder(path.parent)
+        except BaseException:
+            # Also for KeyboardInterrupt: nothing may be left lying about.
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically, as :func:`write_atomic` does."""
+    write_atomic(path, lambda stream: stream.write(content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 with the line ends as given, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def remove_stale(folder: Path) -> int:
+    """Remove temporary files that a killed process left in a folder, and return how many.
+
+    Only for folders that no other process is writing to.
+    """
+    stale = list(folder.glob(f"{_PREFIX}*{_SUFFIX}"))
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read in pieces of one megabyte."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                digest.update(chunk)
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror}). Check the path and its permissions."
+        raise InputError(msg) from error
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PancyteError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in _NO_SPACE:
+            msg = (
+                f"{path}: not written, because the disk is full ({reason}). "
+                "Free some space or choose another folder; what was there before is unchanged."
+            )
+            raise ResourceError(msg) from error
+        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+            msg = f"{path}: cannot be written ({reason}). Choose a folder that you may write to."
+            raise UsageError(msg) from error
+        msg = (
+            f"{path}: not written ({reason}). "
+            "Check the disk or choose another folder; what was there before is unchanged."
+        )
+        raise ResourceError(msg) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    # Windows cannot open a folder, and some network file systems cannot flush one; the file itself
+    # is complete at this point.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

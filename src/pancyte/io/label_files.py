@@ -1,0 +1,217 @@
+"""Label images on disk: ids of objects, one plane for each class.
+
+One class is a plain 2D (or ZYX) file; K classes are one file with axes CYX (CZYX). Both are
+OME-TIFF, losslessly compressed, with the names of the classes as channel names, and are read back
+unchanged by the same function. Ids are uint16, or uint32 where they need it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from pancyte.errors import InputError
+from pancyte.io.axes import resolve_axes, to_image_axes
+from pancyte.io.files import write_atomic
+from pancyte.io.images import image_spacing
+from pancyte.io.raster import open_raster
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pancyte.io.headers import Array, Header
+    from pancyte.types import IntArray
+
+_LARGEST_ID = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadLabels:
+    """Labels and how they were read."""
+
+    labels: IntArray
+    """(K, [Z,] Y, X) int32, one plane for each class."""
+    classes: tuple[str, ...]
+    """Names of the K classes; empty where the file does not say."""
+    spacing: tuple[float, ...] | None
+    """Micrometre per pixel along each spatial axis, or None."""
+    original_ids: npt.NDArray[Any] | None
+    """Where ids had to be renumbered: ``original_ids[label]`` is the id in the file."""
+
+
+def read_labels(
+    path: Path | str, *, axes: str | None = None, max_bytes: int | None = None
+) -> ReadLabels:
+    """Read a label image.
+
+    Parameters
+    ----------
+    path
+        A TIFF, PNG or BMP file of ids, 0 being background.
+    axes
+        One letter for each axis of the array in the file, C for classes; None uses what the file
+        says.
+    max_bytes
+        Memory that reading may take; None is half of what is available.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is lossy, holds colors or fractions instead of ids, or does not
+        say what its axes are.
+
+    Notes
+    -----
+    Ids that do not fit into int32, and negative ones, are renumbered 1..n in the order of the ids;
+    the same id in two planes stays the same. Three equal planes of a color picture are one class.
+    """
+    path = Path(path)
+    if path.suffix.lower() in {".jpg", ".jpeg"}:
+        msg = (
+            f"{path}: JPEG changes values, so that it cannot hold ids. Save labels as TIFF or PNG."
+        )
+        raise InputError(msg)
+    with open_raster(path, max_bytes=max_bytes, indices=True) as (header, decode):
+        named = resolve_axes(header.shape, header.axes, axes=axes, where=str(path))
+        array = decode()
+    if "S" in header.axes and axes is None:
+        array, named = _one_plane(array, header, path)
+    ids = to_image_axes(_whole_numbers(array, path), named)
+    labels, original_ids = _fit_int32(ids)
+    classes = header.channels if len(header.channels) == len(labels) else ()
+    return ReadLabels(
+        labels=labels,
+        classes=classes,
+        spacing=image_spacing(header, labels.ndim - 1),
+        original_ids=original_ids,
+    )
+
+
+def _one_plane(array: Array, header: Header, path: Path) -> tuple[Array, str]:
+    axis = header.axes.index("S")
+    colors = array.take(range(array.shape[axis] - header.alpha), axis=axis)
+    first = colors.take(0, axis=axis)
+    if not np.array_equal(colors, np.broadcast_to(np.expand_dims(first, axis), colors.shape)):
+        msg = (
+            f"{path}: is a color picture (shape {header.shape}) whose planes differ, so that it "
+            "does not say which object a pixel belongs to. Save ids as a gray image; if each plane "
+            "holds the ids of one class, give axes='YXC'."
+        )
+        raise InputError(msg)
+    return first, (header.axes[:axis] + header.axes[axis + 1 :])
+
+
+def _whole_numbers(array: Array, path: Path) -> Array:
+    if array.dtype.kind in "iu":
+        return array
+    if array.dtype.kind == "b":
+        return array.astype(np.uint8)
+    if array.dtype.kind != "f":
+        msg = f"{path}: has {array.dtype} pixels, but labels are whole numbers."
+        raise InputError(msg)
+    whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2.0**53)
+    if not whole.all():
+        example = array[~whole].flat[0]
+        msg = (
+            f"{path}: holds {example} ({array.dtype}), but labels are whole numbers, one for each "
+            "object. Check that it is a label image, and save it with an integer type."
+        )
+        raise InputError(msg)
+    return array.astype(np.int64)
+
+
+def _fit_int32(ids: Array) -> tuple[IntArray, npt.NDArray[Any] | None]:
+    if ids.size == 0 or (int(ids.min()) >= 0 and int(ids.max()) <= _LARGEST_ID):
+        return np.ascontiguousarray(ids, dtype=np.int32), None
+    present = np.unique(ids)
+    present = present[present != 0]
+    original = np.concatenate([np.zeros(1, ids.dtype), present])
+    labels = (np.searchsorted(present, ids) + 1).astype(np.int32)
+    labels[ids == 0] = 0
+    return labels, original
+
+
+def write_labels(
+    path: Path,
+    labels: npt.NDArray[np.integer],
+    classes: Sequence[str],
+    *,
+    spacing: tuple[float, ...] | None = None,
+) -> None:
+    """Write a label image as OME-TIFF, atomically.
+
+    Parameters
+    ----------
+    path
+        The file to make, ending in ``.tif``.
+    labels
+        (K, [Z,] Y, X) of any integer type, ids not negative.
+    classes
+        Names of the K classes.
+    spacing
+        Micrometre per pixel along each spatial axis, or None.
+
+    Raises
+    ------
+    ValueError
+        The labels do not fit the classes, are negative, or have ids above those of uint32.
+    ResourceError
+        The disk is full.
+
+    Notes
+    -----
+    The type is uint16 where the largest id of all planes fits, else uint32. One class is written
+    without a C axis. Equal labels make equal files, byte for byte.
+    """
+    stored = _narrowest(labels, classes)
+    axes = "CZYX" if labels.ndim == 4 else "CYX"
+    if len(classes) == 1:
+        stored, axes = stored[0], axes[1:]
+    metadata: dict[str, Any] = {
+        "axes": axes,
+        "Channel": {"Name": list(classes)},
+        "UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, hashlib.sha256(stored.data).hexdigest())),
+    }
+    options: dict[str, Any] = {}
+    if spacing is not None:
+        for axis, size in zip("ZYX"[-len(spacing) :], spacing, strict=True):
+            metadata |= {f"PhysicalSize{axis}": size, f"PhysicalSize{axis}Unit": "µm"}
+        # Programs that do not read OME find the pixel size in the tags of plain TIFF.
+        options = {
+            "resolution": (1e4 / spacing[-1], 1e4 / spacing[-2]),
+            "resolutionunit": "CENTIMETER",
+        }
+    write_atomic(
+        path,
+        lambda stream: tifffile.imwrite(
+            stream,
+            stored,
+            ome=True,
+            photometric="minisblack",
+            compression="zlib",
+            metadata=metadata,
+            **options,
+        ),
+    )
+
+
+def _narrowest(labels: npt.NDArray[np.integer], classes: Sequence[str]) -> Array:
+    if labels.ndim not in (3, 4) or len(labels) != len(classes):
+        msg = (
+            f"Expected labels (K, [Z,] Y, X) with one plane for each of the classes "
+            f"{tuple(classes)}, but got shape {labels.shape}"
+        )
+        raise ValueError(msg)
+    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if lowest < 0 or highest > np.iinfo(np.uint32).max:
+        msg = f"Expected ids from 0 to {np.iinfo(np.uint32).max}, but got {lowest} to {highest}"
+        raise ValueError(msg)
+    dtype = np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
+    return np.ascontiguousarray(labels, dtype=dtype)
