@@ -1,0 +1,175 @@
+"""Patches for training and whole images for validation.
+
+A patch depends on (seed, epoch, index) and on nothing else: not on the worker that makes it, nor on
+what was made before. The geometry, the change of intensities and the encoding of labels come in as
+callables, so that this module knows no task.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import Dataset
+
+from pancyte.data.patches import (
+    LoadedRecord,
+    cut_patch,
+    load_record,
+    place_window,
+    read_pixels,
+    read_targets,
+)
+from pancyte.data.sampling import record_probabilities
+from pancyte.ops.warp import Matrix, Window
+from pancyte.params import params
+from pancyte.runtime import sample_generator
+from pancyte.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from pancyte.data.records import Record
+    from pancyte.protocols import Task
+
+DrawMatrix = Callable[[np.random.Generator], Matrix]
+"""Draws the turn and scale of a window, as :func:`pancyte.augment.spatial.draw_matrix` does."""
+ChangeIntensity = Callable[[FloatArray, np.random.Generator], FloatArray]
+"""Returns a changed image, as :func:`pancyte.augment.intensity.augment_intensity` does."""
+
+
+@params
+class Sampling:
+    """Which patches a training sees."""
+
+    patch: int = 224
+    """Side of a patch in pixels of the network's input."""
+    balance: float = 1.0
+    """0: images are drawn by their weights alone; 1: modalities equally often."""
+    object_probability: float = 0.5
+    """Share of patches about an object drawn at random; the others lie anywhere in the image."""
+    cache_megabytes: int = 2000
+    """Memory of each worker for images that it has read."""
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.patch <= 4096:
+            raise ValueError(f"Expected patch to lie in 32 to 4096 pixels, but got {self.patch}")
+        if not 0.0 <= self.balance <= 1.0 or not 0.0 <= self.object_probability <= 1.0:
+            msg = (
+                "Expected balance and object_probability to lie in 0 to 1, "
+                f"but got {self.balance} and {self.object_probability}"
+            )
+            raise ValueError(msg)
+        if self.cache_megabytes < 0:
+            raise ValueError(
+                f"Expected cache_megabytes of 0 or more, but got {self.cache_megabytes}"
+            )
+
+
+class PatchDataset(Dataset[dict[str, npt.NDArray[Any]]]):
+    """Augmented patches with encoded targets; an item is asked for by (epoch, index).
+
+    Parameters
+    ----------
+    records
+        What to draw from; all have labels.
+    task
+        Its classes, preprocessing and encoding.
+    sampling
+        Which patches to cut.
+    draw_matrix, change_intensity
+        The augmentation; None leaves geometry or intensities as they are.
+    seed
+        Together with (epoch, index) it determines a patch.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        task: Task,
+        *,
+        sampling: Sampling,
+        draw_matrix: DrawMatrix | None = None,
+        change_intensity: ChangeIntensity | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.records = tuple(records)
+        self.task = task
+        self.sampling = sampling
+        self.draw_matrix = draw_matrix
+        self.change_intensity = change_intensity
+        self.seed = seed
+        self._bounds = np.cumsum(record_probabilities(self.records, balance=sampling.balance))
+        self._cache: OrderedDict[int, LoadedRecord] = OrderedDict()
+        self._cached_bytes = 0
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
+        """Return ``image`` (C, Y, X) float32 and the task's targets."""
+        generator = sample_generator(self.seed, *key)
+        loaded, window = self._draw(generator)
+        sample = cut_patch(loaded, window, self.task.preprocessing)
+        image = sample.image
+        if self.change_intensity is not None:
+            image = self.change_intensity(image, generator)
+        targets = self.task.encode(sample.labels, sample.valid)
+        return {"image": np.ascontiguousarray(image), **targets}
+
+    def object_diameters(self, num_samples: int = 256) -> npt.NDArray[np.float64]:
+        """Return the diameters of objects, in pixels of the network's input, that training shows.
+
+        Parameters
+        ----------
+        num_samples
+            Number of patches whose images are looked at, the first ones of epoch 0.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            Of all objects of their images at the scale of the patch; empty without objects.
+        """
+        diameters = []
+        for index in range(num_samples):
+            loaded, window = self._draw(sample_generator(self.seed, 0, index))
+            diameters.append(loaded.diameters / np.sqrt(abs(np.linalg.det(window.matrix))))
+        return np.concatenate(diameters)
+
+    def _draw(self, generator: np.random.Generator) -> tuple[LoadedRecord, Window]:
+        # The last bound can be just below 1, and a draw above it.
+        place = int(np.searchsorted(self._bounds, generator.random(), side="right"))
+        loaded = self._load(min(place, len(self.records) - 1))
+        matrix = np.eye(2) if self.draw_matrix is None else self.draw_matrix(generator)
+        window = place_window(
+            loaded,
+            matrix / loaded.magnification(self.task.preprocessing.diameter),
+            self.sampling.patch,
+            object_probability=self.sampling.object_probability,
+            generator=generator,
+        )
+        return loaded, window
+
+    def _load(self, place: int) -> LoadedRecord:
+        if place in self._cache:
+            self._cache.move_to_end(place)
+            return self._cache[place]
+        loaded = load_record(self.records[place], self.task.classes, self.task.preprocessing)
+        self._cache[place] = loaded
+        self._cached_bytes += loaded.nbytes
+        while self._cached_bytes > self.sampling.cache_megabytes * 2**20 and len(self._cache) > 1:
+            _, oldest = self._cache.popitem(last=False)
+            self._cached_bytes -= oldest.nbytes
+        return loaded
+
+
+def whole_images(
+    records: Sequence[Record], classes: tuple[str, ...]
+) -> Iterator[tuple[Record, FloatArray, IntArray]]:
+    """Yield each record with its pixels (C, Y, X), as in the file, and its labels (K, Y, X).
+
+    For validation through the same path as prediction. Where the annotation cannot be trusted the
+    labels are 0.
+    """
+    for record in records:
+        pixels = read_pixels(record)
+        labels, valid = read_targets(record, classes, pixels.shape[1:])
+        yield record, pixels, labels if valid is None else np.where(valid, labels, 0)

@@ -1,0 +1,312 @@
+"""An image in memory, measured once, and the windows that are cut out of it.
+
+What depends on the whole image (its range of intensities, its object size) is measured when the
+image is loaded, so a patch is normalized and scaled exactly as prediction does it with the image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from pancyte.errors import InputError
+from pancyte.io.images import read_image
+from pancyte.io.label_files import read_labels
+from pancyte.ops.intensity import normalize
+from pancyte.ops.measure import measure_objects
+from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range
+from pancyte.ops.warp import (
+    Matrix,
+    Window,
+    halve,
+    halved_window,
+    inside_image,
+    warp_image,
+    warp_labels,
+)
+from pancyte.types import BoolArray, FloatArray, IntArray, Sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pancyte.data.records import Record
+
+_SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedRecord:
+    """An image with labels, and what was measured on the whole of it."""
+
+    record: Record
+    levels: tuple[npt.NDArray[np.generic], ...]
+    """(C, Y, X) pixels in the smallest type that holds them, then halved again and again."""
+    low: npt.NDArray[np.float64]
+    """(C,) the intensity that becomes 0."""
+    high: npt.NDArray[np.float64]
+    """(C,) the intensity that becomes 1."""
+    labels: npt.NDArray[np.integer]
+    """(K, Y, X) in the smallest unsigned type that holds the ids."""
+    valid: BoolArray | None
+    """(K, Y, X), or None where everything can be trusted."""
+    centers: npt.NDArray[np.float64]
+    """(n, 2) centroids of all objects of all classes."""
+    diameters: npt.NDArray[np.float64]
+    """(n,) diameters of the circles with the objects' areas, in pixels of the image."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        return self.labels.shape[1], self.labels.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the arrays hold."""
+        valid = 0 if self.valid is None else self.valid.nbytes
+        return sum(level.nbytes for level in self.levels) + self.labels.nbytes + valid
+
+    def magnification(self, diameter: float | None) -> float:
+        """Return the factor that brings the median object to ``diameter``; 1 without objects."""
+        if diameter is None or len(self.diameters) == 0:
+            return 1.0
+        return diameter / float(np.median(self.diameters))
+
+
+def load_record(
+    record: Record, classes: tuple[str, ...], preprocessing: Preprocessing
+) -> LoadedRecord:
+    """Read the image and the labels of a record, and measure them.
+
+    Parameters
+    ----------
+    record
+        With labels.
+    classes
+        Names of the K classes, in the order of the label planes that are wanted.
+    preprocessing
+        Says which range of intensities to measure.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, there are no labels, sizes differ, or the classes do not fit.
+    """
+    pixels = read_pixels(record)
+    labels, valid = read_targets(record, classes, pixels.shape[1:])
+    # A gray image saved as color gives the same patches from one channel, in a third of the time.
+    if len(pixels) == preprocessing.channels and (pixels[1:] == pixels[:1]).all():
+        pixels = pixels[:1]
+    low, high = normalization_range(pixels, preprocessing)
+    table = measure_objects(labels)
+    diameters = np.asarray(table["diameter"], dtype=np.float64)
+    return LoadedRecord(
+        record=record,
+        levels=_levels(
+            _smallest_type(pixels), float(np.median(diameters)) if len(diameters) else 0.0
+        ),
+        low=low,
+        high=high,
+        labels=labels.astype(np.min_scalar_type(int(labels.max(initial=0)))),
+        valid=valid,
+        centers=np.stack([table["centroid-0"], table["centroid-1"]], axis=1),
+        diameters=diameters,
+    )
+
+
+def read_pixels(record: Record) -> FloatArray:
+    """Read the pixels (C, Y, X) of a record's image.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or is no 2D image.
+    """
+    pixels = read_image(record.image).image.pixels
+    if pixels.ndim != 3:
+        msg = (
+            f"{record.image}: expected a 2D image (C, Y, X), but got {pixels.shape}. "
+            "Save the slices to train on as images of their own."
+        )
+        raise InputError(msg)
+    return pixels
+
+
+def read_targets(
+    record: Record, classes: tuple[str, ...], shape: tuple[int, ...]
+) -> tuple[IntArray, BoolArray | None]:
+    """Read the labels of a record in the order of ``classes``, and where they can be trusted.
+
+    Parameters
+    ----------
+    record
+        With labels.
+    classes
+        Names of the K classes.
+    shape
+        (Y, X) of the image.
+
+    Returns
+    -------
+    labels : IntArray of shape (K, Y, X)
+        0 in the planes of classes that were not annotated.
+    valid : BoolArray of shape (K, Y, X) or None
+        False in those planes, and where the record's own mask is 0; None means everywhere.
+
+    Raises
+    ------
+    InputError
+        There are no labels, sizes differ, or the classes do not fit.
+    """
+    if record.labels is None:
+        msg = f"{record.image}: expected labels to train or validate on, but the record has none"
+        raise InputError(msg)
+    read = read_labels(record.labels)
+    if read.labels.shape[1:] != shape:
+        msg = (
+            f"{record.labels}: expected labels of the size of {record.image.name}, "
+            f"{tuple(shape)}, but got {read.labels.shape[1:]}"
+        )
+        raise InputError(msg)
+    order, annotated = _plane_order(record, classes, read.labels.shape[0], read.classes)
+    labels = np.zeros((len(classes), *shape), dtype=np.int32)
+    for position, plane in order.items():
+        labels[position] = read.labels[plane]
+    if all(annotated) and record.valid is None:
+        return labels, None
+    valid = np.zeros(labels.shape, dtype=np.bool_)
+    valid[list(np.flatnonzero(annotated))] = True
+    if record.valid is not None:
+        valid &= _read_valid(record.valid, shape)
+    return labels, valid
+
+
+def place_window(
+    loaded: LoadedRecord,
+    matrix: Matrix,
+    size: int,
+    *,
+    object_probability: float,
+    generator: np.random.Generator,
+) -> Window:
+    """Choose where a window of ``size`` x ``size`` pixels lies.
+
+    Parameters
+    ----------
+    loaded
+        The image.
+    matrix
+        A step in the window to a step in the image.
+    size
+        Side of the window in its own pixels.
+    object_probability
+        Share of windows that lie about an object chosen at random; the others lie anywhere.
+    generator
+        Source of randomness.
+
+    Notes
+    -----
+    A window smaller than the image lies inside of it, as far as its turn allows; a larger one
+    holds the whole image, anywhere in it.
+    """
+    draws = generator.random(4)
+    half = np.full(2, (size - 1) / 2.0 * np.sqrt(abs(np.linalg.det(matrix))))
+    last = np.asarray(loaded.shape) - 1.0
+    low, high = np.minimum(half, last - half), np.maximum(half, last - half)
+    if draws[0] < object_probability and len(loaded.centers):
+        chosen = loaded.centers[int(draws[1] * len(loaded.centers))]
+        center = np.clip(chosen + half * 1.5 * (draws[2:] - 0.5), low, high)
+    else:
+        center = low + (high - low) * draws[2:]
+    return Window((float(center[0]), float(center[1])), matrix, (size, size))
+
+
+def cut_patch(loaded: LoadedRecord, window: Window, preprocessing: Preprocessing) -> Sample:
+    """Return the window of an image as the network sees it, with its labels.
+
+    Parameters
+    ----------
+    loaded
+        The image.
+    window
+        What to cut out.
+    preprocessing
+        Channels of the network; the range of intensities is that of the whole image.
+
+    Returns
+    -------
+    Sample
+        Beyond the border of the image the pixels are mirrored, and there are no labels and nothing
+        is valid: an object cut by the border is learned as what is seen of it, which is how it
+        looks in prediction.
+    """
+    labels = warp_labels(loaded.labels, window)
+    inside = inside_image(loaded.shape, window)
+    valid = np.broadcast_to(inside, labels.shape)
+    if loaded.valid is not None:
+        valid = warp_labels(loaded.valid, window) > 0
+    level, shown = 0, window
+    while shown.shrink >= 2.0 and level + 1 < len(loaded.levels):
+        level, shown = level + 1, halved_window(shown)
+    pixels = normalize(warp_image(loaded.levels[level], shown), loaded.low, loaded.high)
+    return Sample(map_channels(pixels, preprocessing.channels), labels, np.array(valid))
+
+
+def _plane_order(
+    record: Record, classes: tuple[str, ...], num_planes: int, names: tuple[str, ...]
+) -> tuple[dict[int, int], list[bool]]:
+    """Return the plane of the file for each class position, and which classes are annotated."""
+    unknown = [name for name in record.annotated or () if name not in classes]
+    if unknown:
+        msg = (
+            f"{record.image}: annotated names the class {unknown[0]!r}, but the task has {classes}"
+        )
+        raise InputError(msg)
+    annotated = [record.annotated is None or name in record.annotated for name in classes]
+    if set(names) & set(classes):
+        planes = {i: names.index(name) for i, name in enumerate(classes) if name in names}
+    elif num_planes == len(classes):
+        planes = dict(zip(range(num_planes), range(num_planes), strict=True))
+    else:
+        planes = dict(zip(np.flatnonzero(annotated).tolist(), range(num_planes), strict=False))
+    missing = [name for i, name in enumerate(classes) if annotated[i] and i not in planes]
+    if missing or (not set(names) & set(classes) and num_planes > len(planes)):
+        expected = [name for i, name in enumerate(classes) if annotated[i]]
+        msg = (
+            f"{record.labels}: expected one label plane for each of the classes {expected}, but "
+            f"got {num_planes} planes named {list(names)}. The manifest's column 'annotated' "
+            "names the classes that a file holds, such as cell;nucleus."
+        )
+        raise InputError(msg)
+    return {i: plane for i, plane in planes.items() if annotated[i]}, annotated
+
+
+def _read_valid(path: Path, shape: tuple[int, ...]) -> BoolArray:
+    mask = read_labels(path).labels != 0
+    if mask.shape[1:] != shape or mask.shape[0] != 1:
+        msg = f"{path}: expected a valid mask of one plane of {tuple(shape)}, but got {mask.shape}"
+        raise InputError(msg)
+    return mask
+
+
+def _smallest_type(pixels: FloatArray) -> npt.NDArray[np.generic]:
+    """Return the pixels as uint8 or uint16 where that holds them exactly, to save memory."""
+    for kind in (np.uint8, np.uint16):
+        if pixels.size and pixels.min() >= 0 and pixels.max() <= np.iinfo(kind).max:
+            small = pixels.astype(kind)
+            if np.array_equal(small, pixels):
+                return small
+    return pixels
+
+
+def _levels(
+    pixels: npt.NDArray[np.generic], diameter: float
+) -> tuple[npt.NDArray[np.generic], ...]:
+    """Return the image and its halves, down to where its objects are too small to be wanted."""
+    levels = [pixels]
+    while diameter >= 2 * _SMALLEST_SIDE and min(levels[-1].shape[1:]) >= 2 * _SMALLEST_SIDE:
+        levels.append(halve(levels[-1]))
+        diameter /= 2
+    return tuple(levels)

@@ -1,0 +1,261 @@
+"""One record per image, and the manifest that lists them: a CSV that anyone can edit by hand.
+
+::
+
+    image,labels,split,modality,weight,spacing,group,source,annotated,valid
+    images/a.tif,labels/a.tif,train,phase contrast,1,0.65 0.65,dish 1,ours,cell;nucleus,
+
+Only ``image`` is required. Paths are relative to the manifest. Splits, modality clusters,
+pseudo-labels (a lower weight) and partial annotation are columns of it, not formats of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pancyte.errors import InputError
+from pancyte.io.files import write_text
+from pancyte.params import params
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+COLUMNS: Final = (
+    "image", "labels", "split", "modality", "weight", "spacing", "group", "source", "annotated",
+    "valid",
+)  # fmt: skip
+"""The columns of a manifest, in the order in which they are written."""
+
+TRAIN: Final = "train"
+VAL: Final = "val"
+TEST: Final = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """Where an image and its labels are, and what is known about them."""
+
+    image: Path
+    labels: Path | None = None
+    """Instance labels; None where there are none."""
+    split: str = ""
+    """``train``, ``val``, ``test`` or another word; empty where nothing was decided."""
+    modality: str = ""
+    """Imaging family, by which sampling is balanced."""
+    weight: float = 1.0
+    """How often the record is drawn, relative to others of its modality; 0 is never."""
+    spacing: tuple[float, ...] | None = None
+    """Micrometre per pixel along [z,] y, x; None leaves it to the file."""
+    group: str = ""
+    """What must stay on one side of a split: a movie, a stack, a patient."""
+    source: str = ""
+    """Data set that the record comes from."""
+    annotated: tuple[str, ...] | None = None
+    """Names of the classes that were annotated; None means all."""
+    valid: Path | None = None
+    """Image that is 0 where the annotation cannot be trusted; None means everywhere."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight) or self.weight < 0:
+            msg = f"Expected weight to be 0 or more, but got {self.weight} for {self.image}"
+            raise ValueError(msg)
+        if self.spacing is not None and not (
+            len(self.spacing) in (2, 3) and all(math.isfinite(s) and s > 0 for s in self.spacing)
+        ):
+            msg = (
+                "Expected spacing to be 2 or 3 positive micrometre values, "
+                f"but got {self.spacing} for {self.image}"
+            )
+            raise ValueError(msg)
+
+
+@params
+class DataSource:
+    """A data set that a training draws from."""
+
+    path: Path
+    """Manifest (.csv) or folder of images and labels, relative to the file that names it."""
+    weight: float = 1.0
+    """Factor on the weight of each of its records; 0 leaves the data set out."""
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.weight) or self.weight < 0:
+            raise ValueError(f"Expected weight to be 0 or more, but got {self.weight}")
+
+
+def read_manifest(path: Path) -> tuple[Record, ...]:
+    """Read the records of a manifest.
+
+    Parameters
+    ----------
+    path
+        The CSV file.
+
+    Returns
+    -------
+    tuple of Record
+        In the order of the rows; paths are joined to the folder of the manifest.
+
+    Raises
+    ------
+    InputError
+        The file is missing or no CSV, a column is unknown, missing or twice there, a value cannot
+        be read, or a file that it names does not exist.
+    """
+    rows = _read_rows(path)
+    records = tuple(_parse_row(row, path, number) for number, row in rows)
+    if not records:
+        msg = f"{path}: expected at least one row below the header, but got none"
+        raise InputError(msg)
+    _check_files(path, records)
+    return records
+
+
+def format_manifest(records: Iterable[Record], folder: Path) -> str:
+    """Return the text of a manifest that lies in ``folder``; empty columns are left out.
+
+    Parameters
+    ----------
+    records
+        What to list.
+    folder
+        Where the manifest will be, which its paths are relative to.
+    """
+    rows = [_format_row(record, folder) for record in records]
+    used = [name for name in COLUMNS if name == "image" or any(row[name] for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, used, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def write_manifest(path: Path, records: Iterable[Record]) -> None:
+    """Write a manifest whose paths are relative to its own folder."""
+    write_text(path, format_manifest(records, path.parent))
+
+
+def select_split(records: Sequence[Record], split: str) -> tuple[Record, ...]:
+    """Return the records of one split.
+
+    Examples
+    --------
+    >>> records = [Record(image=Path("a"), split="train"), Record(image=Path("b"), split="val")]
+    >>> [record.image.name for record in select_split(records, "val")]
+    ['b']
+    """
+    return tuple(record for record in records if record.split == split)
+
+
+def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        # A byte order mark is what spreadsheet programs put in front.
+        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        header = [name.strip() for name in next(reader, [])]
+        _check_header(path, header)
+        rows = []
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                msg = (
+                    f"{path}, line {reader.line_num}: expected {len(header)} values as in the "
+                    f"header, but got {len(cells)}. Put quotes around a value with a comma."
+                )
+                raise InputError(msg)
+            row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+            rows.append((reader.line_num, row))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such manifest. Check the path.") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a manifest in CSV ({error})") from error
+    return rows
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    for name in header:
+        if name not in COLUMNS:
+            near = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            expected = ", ".join(COLUMNS)
+            msg = f"{path}: unknown column {name!r}{hint}. A manifest has the columns {expected}."
+            raise InputError(msg)
+        if header.count(name) > 1:
+            raise InputError(f"{path}: the column {name!r} stands twice. Remove one.")
+    if "image" not in header:
+        msg = f"{path}: expected a column 'image' in the first line, but got {list(header)}"
+        raise InputError(msg)
+
+
+def _parse_row(row: Mapping[str, str], path: Path, line: int) -> Record:
+    folder = path.parent
+    if not row["image"]:
+        raise InputError(f"{path}, line {line}: the column 'image' is empty")
+    try:
+        return Record(
+            image=folder / row["image"],
+            labels=folder / row["labels"] if row.get("labels") else None,
+            split=row.get("split", ""),
+            modality=row.get("modality", ""),
+            weight=float(row.get("weight") or 1.0),
+            spacing=_parse_spacing(row.get("spacing", "")),
+            group=row.get("group", ""),
+            source=row.get("source", ""),
+            annotated=_parse_names(row.get("annotated", "")),
+            valid=folder / row["valid"] if row.get("valid") else None,
+        )
+    except ValueError as error:
+        raise InputError(f"{path}, line {line}: {error}") from error
+
+
+def _parse_spacing(text: str) -> tuple[float, ...] | None:
+    return tuple(float(value) for value in text.split()) if text else None
+
+
+def _parse_names(text: str) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in text.split(";") if name.strip()) if text else None
+
+
+def _check_files(path: Path, records: Sequence[Record]) -> None:
+    named = [
+        file
+        for record in records
+        for file in (record.image, record.labels, record.valid)
+        if file is not None
+    ]
+    missing = [str(file) for file in named if not file.is_file()]
+    if missing:
+        msg = (
+            f"{path}: {len(missing)} of {len(named)} files do not exist, such as "
+            f"{', '.join(missing[:3])}. Paths are relative to the folder of the manifest."
+        )
+        raise InputError(msg)
+
+
+def _format_row(record: Record, folder: Path) -> dict[str, str]:
+    return {
+        "image": _relative(record.image, folder),
+        "labels": _relative(record.labels, folder),
+        "split": record.split,
+        "modality": record.modality,
+        "weight": "" if record.weight == 1.0 else repr(record.weight),
+        "spacing": " ".join(map(repr, record.spacing or ())),
+        "group": record.group,
+        "source": record.source,
+        "annotated": ";".join(record.annotated or ()),
+        "valid": _relative(record.valid, folder),
+    }
+
+
+def _relative(file: Path | None, folder: Path) -> str:
+    if file is None:
+        return ""
+    return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
