@@ -284,7 +284,7 @@ def _plane_order(
 
 
 def _read_valid(path: Path, shape: tuple[int, ...]) -> BoolArray:
-    mask = read_labels(path).labels != 0
+    mask: BoolArray = read_labels(path).labels != 0
     if mask.shape[1:] != shape or mask.shape[0] != 1:
         msg = f"{path}: expected a valid mask of one plane of {tuple(shape)}, but got {mask.shape}"
         raise InputError(msg)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 from pancyte.errors import InputError
 from pancyte.io.files import write_text
+from pancyte.io.tables import read_csv
 from pancyte.params import params
 
 if TYPE_CHECKING:
@@ -155,29 +156,12 @@ def select_split(records: Sequence[Record], split: str) -> tuple[Record, ...]:
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        # A byte order mark is what spreadsheet programs put in front.
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path, header)
-        rows = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                msg = (
-                    f"{path}, line {reader.line_num}: expected {len(header)} values as in the "
-                    f"header, but got {len(cells)}. Put quotes around a value with a comma."
-                )
-                raise InputError(msg)
-            row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-            rows.append((reader.line_num, row))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such manifest. Check the path.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a manifest in CSV ({error})") from error
-    return rows
+    columns = read_csv(path)
+    table = {name.strip(): [value.strip() for value in values] for name, values in columns.items()}
+    _check_header(path, list(table))
+    rows = [dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True)]
+    # Spreadsheet programs write rows of nothing but commas.
+    return [(line, row) for line, row in enumerate(rows, start=2) if any(row.values())]
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
@@ -188,8 +172,6 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
             expected = ", ".join(COLUMNS)
             msg = f"{path}: unknown column {name!r}{hint}. A manifest has the columns {expected}."
             raise InputError(msg)
-        if header.count(name) > 1:
-            raise InputError(f"{path}: the column {name!r} stands twice. Remove one.")
     if "image" not in header:
         msg = f"{path}: expected a column 'image' in the first line, but got {list(header)}"
         raise InputError(msg)
@@ -198,7 +180,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
 def _parse_row(row: Mapping[str, str], path: Path, line: int) -> Record:
     folder = path.parent
     if not row["image"]:
-        raise InputError(f"{path}, line {line}: the column 'image' is empty")
+        raise InputError(f"{path}, row {line}: the column 'image' is empty")
     try:
         return Record(
             image=folder / row["image"],
@@ -213,7 +195,7 @@ def _parse_row(row: Mapping[str, str], path: Path, line: int) -> Record:
             valid=folder / row["valid"] if row.get("valid") else None,
         )
     except ValueError as error:
-        raise InputError(f"{path}, line {line}: {error}") from error
+        raise InputError(f"{path}, row {line}: {error}") from error
 
 
 def _parse_spacing(text: str) -> tuple[float, ...] | None:
