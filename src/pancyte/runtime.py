@@ -5,9 +5,12 @@ Nothing here happens on import. torch is loaded only by the functions that retur
 
 from __future__ import annotations
 
+import logging
 import os
 import random
-from typing import TYPE_CHECKING, Literal
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -15,6 +18,11 @@ from pancyte.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
+
+# Loading compiled kernels from the cache takes less than this, compiling them much more.
+_COMPILES_AFTER_S: Final = 2.0
 
 Precision = Literal["float32", "bfloat16"]
 PrecisionChoice = Literal["auto", "float32", "bfloat16"]
@@ -103,6 +111,37 @@ def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
     True
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, index))))
+
+
+def warm_up() -> float:
+    """Compile the numerical kernels, or load them from their cache; return the seconds it took.
+
+    Compiling happens once for each installation and is said in the log when it happens. The cache
+    lies beside the package; where that folder is read-only, numba uses the user's cache folder.
+    """
+    started = time.perf_counter()
+    message = "Compiling the numerical kernels for this machine, once; this takes about a minute."
+    notice = threading.Timer(_COMPILES_AFTER_S, logger.info, [message])
+    notice.daemon = True
+    notice.start()
+    try:
+        _call_every_kernel()
+    finally:
+        notice.cancel()
+    return time.perf_counter() - started
+
+
+def _call_every_kernel() -> None:
+    """Run what a prediction runs, on the smallest arrays that reach every kernel."""
+    from pancyte.ops.flow import FlowDecoding, decode_flow, labels_to_flow  # noqa: PLC0415 - slow
+    from pancyte.ops.measure import measure_objects  # noqa: PLC0415
+
+    labels = np.zeros((32, 32), np.int32)
+    labels[4:14, 4:14] = 1
+    labels[14:28, 6:28] = 2
+    flow = labels_to_flow(labels)
+    decoded = decode_flow((labels > 0).astype(np.float32), flow, FlowDecoding())
+    measure_objects(decoded.labels[None], labels[None].astype(np.float32), None)
 
 
 def _cpu_has_bfloat16() -> bool:
