@@ -62,8 +62,12 @@ class Task(Protocol):
         """Run the network on a batch of tiles (B, C, *space); the maps stay on its device."""
         ...
 
-    def decode(self, maps: Maps[FloatArray]) -> Segmentation:
-        """Find the objects in the maps of one image of any size; pure numpy."""
+    def decode(self, maps: Maps[FloatArray], *, scale: float = 1.0) -> Segmentation:
+        """Find the objects in the maps of one image of any size; pure numpy.
+
+        ``scale`` is the size of a pixel of the maps in pixels of the network's input, below 1 where
+        the maps were enlarged; sizes in the task's settings are in pixels of the network's input.
+        """
         ...
 
 

@@ -146,6 +146,8 @@ class Segmentation:
     """Micrometre per pixel along each spatial axis, or None."""
     scale: float = 1.0
     """Factor by which the image was resized before the network saw it."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know before trusting the result, one sentence or two each."""
 
     def __post_init__(self) -> None:
         if self.labels.dtype != np.int32:

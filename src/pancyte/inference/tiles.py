@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from itertools import batched
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -100,21 +99,20 @@ def predict_tiles(
     height, width = pixels.shape[-2:]
     grid = tile_grid((height, width), tile=tiling.tile, overlap=tiling.overlap, multiple=_MULTIPLE)
     blender: Blender | None = None
-    num_scalars, vectors_shape = 0, (0, 2)
-    done = 0
+    num_scalars, vectors_shape = 0, torch.Size()
     with _evaluating(network), _autocast(network, precision):
-        for tiles in batched(grid.tiles, tiling.batch):
+        for first in range(0, len(grid.tiles), tiling.batch):
+            tiles = grid.tiles[first : first + tiling.batch]
             images = np.stack([cut_tile(pixels, grid, tile) for tile in tiles])
             maps = task.infer(network, _to_device(images, network))
             values = _stack_maps(maps, grid)
             if blender is None:
                 blender = Blender(grid, values.shape[1])
-                num_scalars, vectors_shape = maps.scalars.shape[1], tuple(maps.vectors.shape[1:3])
+                num_scalars, vectors_shape = maps.scalars.shape[1], maps.vectors.shape[1:3]
             for tile, value in zip(tiles, values, strict=True):
                 blender.add(tile, value)
-                done += 1
-                if on_tile is not None:
-                    on_tile(done, len(grid.tiles))
+            if on_tile is not None:
+                on_tile(first + len(tiles), len(grid.tiles))
     assert blender is not None  # noqa: S101 - a grid has at least one tile
     joined = blender.result()
     return Maps(joined[:num_scalars], joined[num_scalars:].reshape(*vectors_shape, height, width))

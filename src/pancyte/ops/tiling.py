@@ -177,9 +177,9 @@ def _axis(
     return starts, weights
 
 
-def _rise(distance: npt.NDArray[np.floating], ramp: float) -> npt.NDArray[np.floating]:
+def _rise(distance: npt.NDArray[np.float64], ramp: float) -> npt.NDArray[np.float64]:
     """Pass from 0 to 1 within a ramp about 0, smoothly; rise(d) + rise(-d) = 1."""
-    t: npt.NDArray[np.floating] = np.clip(distance / max(ramp, 1e-6) + 0.5, 0.0, 1.0)
+    t: npt.NDArray[np.float64] = np.clip(distance / max(ramp, 1e-6) + 0.5, 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 

@@ -12,6 +12,7 @@ Stringer, Wang, Michaelos, Pachitariu 2021, Cellpose, doi:10.1038/s41592-020-010
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -128,11 +129,12 @@ class FlowTask:
             vectors=flow / _MEDIAR_SCALE if self.loss == "mediar" else flow,
         )
 
-    def decode(self, maps: Maps[FloatArray]) -> Segmentation:
+    def decode(self, maps: Maps[FloatArray], *, scale: float = 1.0) -> Segmentation:
         """Find the objects of each class; columns class, label and score."""
         self._check_planes(maps.scalars.shape)
+        decoding = replace(self.decoding, min_size=round(self.decoding.min_size / scale**2))
         planes = [
-            decode_flow(foreground, flow, self.decoding)
+            decode_flow(foreground, flow, decoding)
             for foreground, flow in zip(maps.scalars, maps.vectors, strict=True)
         ]
         counts = [len(plane.scores) for plane in planes]
