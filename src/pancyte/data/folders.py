@@ -105,15 +105,13 @@ def pair_folder(folder: Path, *, masks_subdir: str = "") -> Pairing:
     )
 
 
-def load_records(sources: Sequence[DataSource], base: Path) -> tuple[Record, ...]:
+def read_sources(sources: Sequence[DataSource]) -> tuple[Record, ...]:
     """Return the records of several data sets, their weights multiplied by that of the data set.
 
     Parameters
     ----------
     sources
-        Manifests or folders.
-    base
-        Folder that relative paths start from: that of the configuration that names the sources.
+        Manifests or folders, with paths that are absolute or relative to the current folder.
 
     Raises
     ------
@@ -122,7 +120,7 @@ def load_records(sources: Sequence[DataSource], base: Path) -> tuple[Record, ...
     """
     records: list[Record] = []
     for source in sources:
-        path = base / source.path
+        path = source.path
         if path.is_dir():
             pairing = pair_folder(path)
             pairing.check_complete()

@@ -1,21 +1,23 @@
-"""Which image a training sample is cut from: weights of records, and an order without state.
-
-A sample is known by (epoch, index) alone: :class:`EpochSampler` hands that pair to the workers,
-which need no state of their own, so any number of workers and any resume give the same samples.
-"""
+"""Which records a training draws, and how often; and which ones it never sees."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import Sampler
+
+from pancyte.data.records import TEST, TRAIN, VAL, Record
+from pancyte.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from pancyte.data.records import Record
+
+_OWN_GROUP = "\0"
+"""Begins the name of the group of a record that names none; no file can hold it."""
 
 
 def record_probabilities(
@@ -70,22 +72,96 @@ def record_probabilities(
     return np.asarray(probabilities / probabilities.sum())
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, index) for each sample of one epoch; call :meth:`set_epoch` before each."""
+def assign_splits(
+    records: Sequence[Record], *, val: float, test: float, seed: int
+) -> tuple[Record, ...]:
+    """Give each record without a split one of ``train``, ``val`` and ``test``.
 
-    def __init__(self, num_samples: int) -> None:
-        if num_samples < 1:
-            raise ValueError(f"Expected at least one sample per epoch, but got {num_samples}")
-        self.num_samples = num_samples
-        self.epoch = 0
+    Parameters
+    ----------
+    records
+        Those with a split keep it.
+    val, test
+        An int is a number of records, a float a fraction of those without a split.
+    seed
+        Of the choice.
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the samples that the next iteration yields."""
-        self.epoch = epoch
+    Returns
+    -------
+    tuple of Record
+        In the same order. Records of one group are never divided, and follow a group member that
+        had a split already.
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        epoch = self.epoch
-        return ((epoch, index) for index in range(self.num_samples))
+    Raises
+    ------
+    UsageError
+        If more is wanted than there is.
 
-    def __len__(self) -> int:
-        return self.num_samples
+    Notes
+    -----
+    Modalities are divided in the same proportion (largest remainders), each by taking its groups in
+    random order as long as they fit. At least one group of a modality stays in training.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> records = [Record(image=Path(name)) for name in "abcde"]
+    >>> [r.split for r in assign_splits(records, val=0.2, test=1, seed=0)].count("train")
+    3
+    """
+    known = {r.group: r.split for r in records if r.split and r.group}
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, record in enumerate(records):
+        if not record.split and record.group not in known:
+            groups[record.group or f"{_OWN_GROUP}{place}"].append(place)
+    open_records = sum(map(len, groups.values()))
+    wanted = {
+        TEST: test if isinstance(test, int) else round(test * open_records),
+        VAL: val if isinstance(val, int) else round(val * open_records),
+    }
+    if sum(wanted.values()) > open_records:
+        msg = (
+            f"Expected val and test to take at most the {open_records} images without a split, "
+            f"but got {wanted[VAL]} and {wanted[TEST]}"
+        )
+        raise UsageError(msg)
+    chosen = _choose_groups(records, groups, wanted, np.random.default_rng(seed))
+    split_of = {place: split for group, split in chosen.items() for place in groups[group]}
+    return tuple(
+        r if r.split else replace(r, split=known.get(r.group) or split_of.get(place, TRAIN))
+        for place, r in enumerate(records)
+    )
+
+
+def _choose_groups(
+    records: Sequence[Record],
+    groups: dict[str, list[int]],
+    wanted: dict[str, int],
+    generator: np.random.Generator,
+) -> dict[str, str]:
+    """Return the split of the groups that leave the training."""
+    modalities: dict[str, list[str]] = defaultdict(list)
+    for group, members in groups.items():
+        modalities[records[members[0]].modality].append(group)
+    sizes = [sum(len(groups[g]) for g in modalities[name]) for name in sorted(modalities)]
+    quotas = {split: _share_out(number, sizes) for split, number in wanted.items()}
+    chosen: dict[str, str] = {}
+    for place, name in enumerate(sorted(modalities)):
+        order = [modalities[name][k] for k in generator.permutation(len(modalities[name]))]
+        for split in wanted:
+            quota = quotas[split][place]
+            for group in [g for g in order if g not in chosen]:
+                spare = sum(g not in chosen for g in order) > 1
+                if spare and len(groups[group]) <= quota:
+                    chosen[group] = split
+                    quota -= len(groups[group])
+    return chosen
+
+
+def _share_out(number: int, sizes: Sequence[int]) -> list[int]:
+    """Divide a number in proportion to sizes, by largest remainders."""
+    exact = np.asarray(sizes) * number / max(sum(sizes), 1)
+    shares = np.floor(exact).astype(int)
+    order = np.argsort(shares - exact, kind="stable")
+    shares[order[: number - int(shares.sum())]] += 1
+    return [int(share) for share in shares]
