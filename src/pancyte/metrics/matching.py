@@ -123,8 +123,13 @@ def match(
     """
     levels = _check_thresholds(thresholds)
     table = overlap_table(truth, prediction)
-    matches = [matched_pairs(table, float(level)) for level in levels]
     iou = table.iou
+    # Above 0.5 a match has no rival, so it is among the matches at 0.5 already.
+    at_half = matched_pairs(table, 0.5)
+    matches = [
+        at_half[iou[at_half] >= level] if level >= 0.5 else matched_pairs(table, float(level))
+        for level in levels
+    ]
     tp = np.array([len(pairs) for pairs in matches], dtype=np.int64)
     intersection, union = _aggregated_jaccard(table)
     return Matching(
@@ -233,10 +238,15 @@ def _assign(
 
 
 def _aggregated_jaccard(table: OverlapTable) -> tuple[int, int]:
-    # Of equal IoU the lowest id wins: pairs are sorted by id, and the sort is stable.
-    order = np.lexsort((-table.iou, table.truth_index))
-    _, first = np.unique(table.truth_index[order], return_index=True)
-    best = order[first]
+    if len(table.counts) == 0:
+        return 0, int(table.truth_areas.sum() + table.prediction_areas.sum())
+    # Pairs are sorted by true object, then by predicted one: the first maximum has the lowest id.
+    iou = table.iou
+    starts = np.flatnonzero(np.diff(table.truth_index, prepend=-1))
+    largest = np.maximum.reduceat(iou, starts)
+    is_best = np.flatnonzero(iou == np.repeat(largest, np.diff(starts, append=len(iou))))
+    _, first = np.unique(table.truth_index[is_best], return_index=True)
+    best = is_best[first]
     taken = table.prediction_index[best]
     intersection = int(table.counts[best].sum())
     union = int(table.truth_areas.sum()) + int(table.prediction_areas[taken].sum()) - intersection

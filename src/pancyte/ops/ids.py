@@ -52,7 +52,8 @@ def as_labels(labels: npt.ArrayLike) -> IntArray:
     if array.size and array.dtype.kind == "i" and int(array.min()) < 0:
         msg = f"Expected label ids from 0 upward, but got {int(array.min())}"
         raise ValueError(msg)
-    if array.size and array.dtype.itemsize >= 4 and int(array.max()) > MAX_ID:
+    larger = array.dtype.itemsize >= 4 and array.dtype != np.int32
+    if array.size and larger and int(array.max()) > MAX_ID:
         msg = (
             f"Expected label ids up to {MAX_ID}, but got {int(array.max())}. "
             "Make the ids consecutive before the cast to int32."

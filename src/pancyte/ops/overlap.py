@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pancyte.types import IntArray
 
 _EMPTY = np.int64(-1)  # no pair of ids has this key
+_CHUNK = 8192  # pixels whose runs are found at once: their flags stay in the first cache
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio: spreads neighboring keys
 
 
@@ -86,24 +87,17 @@ def overlap_table(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> OverlapTab
         msg = f"Expected truth and prediction of one shape, but got {first.shape}, {second.shape}"
         raise ValueError(msg)
     keys, counts = _count_pairs(first.ravel(), second.ravel())
-    order = np.argsort(keys, kind="stable")
-    keys, counts = keys[order], counts[order]
     i, j = (keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32)
-    truth_ids, truth_index = np.unique(i, return_inverse=True)
-    prediction_ids, prediction_index = np.unique(j, return_inverse=True)
-    truth_areas = np.bincount(truth_index, counts, len(truth_ids)).astype(np.int64)
-    prediction_areas = np.bincount(prediction_index, counts, len(prediction_ids)).astype(np.int64)
-    # Pairs with background only carry area; without them positions shift by one where 0 was an id.
-    skip_truth = int(len(truth_ids) > 0 and truth_ids[0] == 0)
-    skip_prediction = int(len(prediction_ids) > 0 and prediction_ids[0] == 0)
-    both = (i > 0) & (j > 0)
+    truth_ids, truth_index, truth_areas = _index_by_id(i, counts)
+    prediction_ids, prediction_index, prediction_areas = _index_by_id(j, counts)
+    both = (i > 0) & (j > 0)  # pairs with background only carry area
     return OverlapTable(
-        truth_ids=truth_ids[skip_truth:],
-        prediction_ids=prediction_ids[skip_prediction:],
-        truth_areas=truth_areas[skip_truth:],
-        prediction_areas=prediction_areas[skip_prediction:],
-        truth_index=truth_index[both] - skip_truth,
-        prediction_index=prediction_index[both] - skip_prediction,
+        truth_ids=truth_ids,
+        prediction_ids=prediction_ids,
+        truth_areas=truth_areas,
+        prediction_areas=prediction_areas,
+        truth_index=truth_index[both],
+        prediction_index=prediction_index[both],
         counts=counts[both],
     )
 
@@ -111,36 +105,78 @@ def overlap_table(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> OverlapTab
 def _count_pairs(
     first: IntArray, second: IntArray
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the key ``i << 32 | j`` and the number of pixels of each pair but (0, 0), unsorted."""
+    """Return the keys ``i << 32 | j``, ascending, and pixels of all pairs but (0, 0)."""
     keys, counts = _walk_runs(first, second)
-    used = keys > 0
-    return keys[used], counts[used]
+    used = np.flatnonzero(keys > 0)
+    order = used[np.argsort(keys[used])]
+    return keys[order], counts[order]
+
+
+def _index_by_id(
+    ids: IntArray, counts: npt.NDArray[np.int64]
+) -> tuple[IntArray, npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+    """Return the ids of objects, the place of each pair's id among them, and their areas."""
+    unique = np.unique(ids)
+    index = np.searchsorted(unique, ids)
+    areas = np.bincount(index, weights=counts, minlength=len(unique)).astype(np.int64)
+    background = int(len(unique) > 0 and unique[0] == 0)
+    return unique[background:], index - background, areas[background:]
 
 
 @njit(cache=True, nogil=True)
 def _walk_runs(
     first: IntArray, second: IntArray
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    # Ends of runs are found chunk by chunk, first as flags and then as places, each in a loop
+    # without branches: a branch per pixel is guessed wrong at every end, and that costs the most.
     bits = 12
     keys = np.full(1 << bits, _EMPTY)
     counts = np.zeros(1 << bits, dtype=np.int64)
+    flags = np.empty(_CHUNK, dtype=np.uint8)
+    ends = np.empty(_CHUNK + 1, dtype=np.int32)
     held = 0
-    k = 0
-    while k < first.size:
-        i, j, start = first[k], second[k], k
-        k += 1
-        while k < first.size and first[k] == i and second[k] == j:
-            k += 1
-        held += _add(keys, counts, bits, (np.int64(i) << 32) | j, k - start)
-        if 2 * held > keys.size:
+    start = 0
+    for low in range(0, first.size, _CHUNK):
+        high = min(low + _CHUNK, first.size)
+        _flag_changes(first[low:high], second[low:high], flags)
+        flags[high - low - 1] = 1  # a run ends with its chunk at the latest
+        num_ends = _places(flags[: high - low], ends)
+        while 2 * (held + num_ends) > keys.size:
             bits += 1
-            larger_keys = np.full(1 << bits, _EMPTY)
-            larger_counts = np.zeros(1 << bits, dtype=np.int64)
-            for place in range(keys.size):
-                if keys[place] != _EMPTY:
-                    _add(larger_keys, larger_counts, bits, keys[place], counts[place])
-            keys, counts = larger_keys, larger_counts
+            keys, counts = _rehash(keys, counts, bits)
+        for k in range(num_ends):
+            end = low + ends[k]
+            key = (np.int64(first[end]) << 32) | second[end]
+            held += _add(keys, counts, bits, key, end + 1 - start)
+            start = end + 1
     return keys, counts
+
+
+@njit(cache=True, nogil=True)
+def _flag_changes(first: IntArray, second: IntArray, flags: npt.NDArray[np.uint8]) -> None:
+    for k in range(first.size - 1):
+        flags[k] = (first[k] != first[k + 1]) | (second[k] != second[k + 1])
+
+
+@njit(cache=True, nogil=True)
+def _places(flags: npt.NDArray[np.uint8], places: IntArray) -> np.int64:
+    count = np.int64(0)
+    for k in range(flags.size):
+        places[count] = k
+        count += np.int64(flags[k])
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _rehash(
+    keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], bits: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    larger_keys = np.full(1 << bits, _EMPTY)
+    larger_counts = np.zeros(1 << bits, dtype=np.int64)
+    for place in range(keys.size):
+        if keys[place] != _EMPTY:
+            _add(larger_keys, larger_counts, bits, keys[place], counts[place])
+    return larger_keys, larger_counts
 
 
 @njit(cache=True, nogil=True, inline="always")
