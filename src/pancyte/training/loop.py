@@ -167,7 +167,7 @@ def fit(
                     losses = task.losses(state.network, batch.pop("image"), batch)
                 total = torch.stack(list(losses.values())).sum() / settings.accumulate
                 _add_terms(terms, losses, step=state.step, weight=1 / settings.accumulate)
-                state.scaler.scale(total).backward()
+                state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]
             _step(state, settings)
             for name, value in terms.items():
                 state.sums[name] = state.sums.get(name, 0.0) + value

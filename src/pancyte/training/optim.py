@@ -27,7 +27,7 @@ class Optimization:
     learning_rate: float = 1e-3
     """Highest learning rate, reached after the warm-up; above 0."""
     weight_decay: float = 0.01
-    """Decay of the weights; biases and the parameters of normalizations are left out. At least 0."""
+    """Decay of the weights, at least 0; biases and normalizations are left out."""
     momentum: float = 0.9
     """Momentum of ``sgd``, in [0, 1); the other optimizers do not use it."""
     schedule: Literal["cosine", "constant", "multistep"] = "cosine"

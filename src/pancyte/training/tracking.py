@@ -5,12 +5,10 @@ A CSV file is always written; TensorBoard comes with the extra ``pancyte[tensorb
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from pancyte.errors import InputError, UsageError
-from pancyte.io.files import write_text
+from pancyte.io.tables import read_csv, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,27 +32,24 @@ class CsvTracker:
         if not self.rows or self.rows[-1]["step"] != step:
             self.rows.append({"step": step})
         self.rows[-1].update(values)
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({n: _format(n, v) for n, v in row.items()} for row in self.rows)
-        write_text(self.path, buffer.getvalue())
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        columns = {name: [_cell(name, row.get(name)) for row in self.rows] for name in names}
+        write_csv(self.path, columns)
 
     def close(self) -> None:
         """Do nothing: each row is on disk when :meth:`log` returns."""
 
 
 class TensorBoardTracker:
-    """Scalars in a TensorBoard event file."""
+    """Scalars in TensorBoard event files; those after ``last_step`` are no longer shown."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, last_step: int = 0) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
         except ImportError as error:
             msg = "TensorBoard is not here. Install it with: pip install 'pancyte[tensorboard]'"
             raise UsageError(msg) from error
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), purge_step=last_step + 1)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Add one scalar per name at a step."""
@@ -76,20 +71,22 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     """
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        try:
-            rows = [
-                {name: float(value) for name, value in row.items() if value}
-                for row in csv.DictReader(file)
-            ]
-        except (ValueError, TypeError, csv.Error) as error:
-            msg = f"{path}: not a table of numbers ({error}). Delete it, or train in a new folder."
-            raise InputError(msg) from error
+    columns = read_csv(path)
+    try:
+        rows = [
+            {name: float(cell) for name, cell in zip(columns, cells, strict=True) if cell}
+            for cells in zip(*columns.values(), strict=True)
+        ]
+    except ValueError as error:
+        msg = f"{path}: not a table of numbers ({error}). Delete it, or train in a new folder."
+        raise InputError(msg) from error
     if any("step" not in row for row in rows):
         msg = f"{path}: a row has no value of step. Delete it, or train in a new folder."
         raise InputError(msg)
     return rows
 
 
-def _format(name: str, value: float) -> str:
+def _cell(name: str, value: float | None) -> str | None:
+    if value is None:
+        return None
     return str(int(value)) if name == "step" else f"{value:.6g}"

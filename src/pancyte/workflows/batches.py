@@ -1,0 +1,73 @@
+"""Batches without end for a training, the same whenever it was stopped and resumed."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils.data import DataLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pancyte.data.datasets import PatchDataset
+    from pancyte.workflows.train_config import TrainConfig
+
+
+def make_batches(
+    config: TrainConfig, dataset: PatchDataset, *, first_step: int, pin_memory: bool
+) -> Iterator[Mapping[str, torch.Tensor]]:
+    """Return the batches of a training from the first one of a step on.
+
+    Parameters
+    ----------
+    config
+        Seed, sizes and number of workers.
+    dataset
+        Makes a patch from (epoch, index).
+    first_step
+        Optimizer steps that are done.
+    pin_memory
+        Whether batches go to a GPU.
+    """
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=batch_keys(config, first_step),
+        num_workers=config.workers,
+        worker_init_fn=_start_worker,
+        # Without its own generator a loader draws from the global one, and a resumed run differs.
+        generator=torch.Generator().manual_seed(config.seed),
+        pin_memory=pin_memory,
+    )
+    return iter(loader)
+
+
+def batch_keys(config: TrainConfig, first_step: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield the (epoch, index) of the patches of each batch, which is all that they depend on."""
+    accumulate = config.optimization.accumulate
+    for number in itertools.count(first_step * accumulate):
+        epoch, place = divmod(number, config.epoch_steps * accumulate)
+        yield [(epoch, place * config.batch + index) for index in range(config.batch)]
+
+
+def watch(
+    batches: Iterator[Mapping[str, torch.Tensor]],
+    *,
+    accumulate: int,
+    before_step: Callable[[], None],
+) -> Iterator[Mapping[str, torch.Tensor]]:
+    """Pass batches on, and call ``before_step`` before the first one of each optimizer step."""
+    for number in itertools.count():
+        if number % accumulate == 0:
+            before_step()
+        yield next(batches)
+
+
+def _start_worker(_: int) -> None:
+    # A second thread in a worker would take the core that the training needs; and Ctrl-C, which the
+    # terminal sends to workers too, is the training's to handle.
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)

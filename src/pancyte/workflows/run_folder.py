@@ -1,0 +1,169 @@
+"""The folder of one training run: what is in it, who may write to it, and how it is resumed.
+
+::
+
+    config.toml        the resolved settings, paths absolute
+    environment.json   versions, device, precision, threads, commit
+    metrics.csv        losses and validation scores by step
+    curve.png          the same, drawn
+    log.txt            what was logged
+    checkpoints/last   the model after the last epoch, and state.pt to resume from
+    checkpoints/best   the model with the best validation score
+    COMPLETE           there when the training has run to its end
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pancyte.config import from_mapping, read_mapping, to_mapping, to_toml
+from pancyte.errors import CheckpointError, ConfigError, UsageError
+from pancyte.io.files import write_bytes, write_text
+from pancyte.io.tables import write_json
+from pancyte.workflows.environment import describe_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bool) -> bool:
+    """Make or reopen a run folder for these settings; return whether there is a state to resume.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    settings
+        The ``@params`` object of the run; written to ``config.toml`` in a fresh folder.
+    free
+        Top-level keys that may change when a run is resumed.
+    resume
+        Continue the run that is in the folder; an empty folder starts a fresh one.
+
+    Raises
+    ------
+    UsageError
+        The folder holds files and ``resume`` is not asked for, or it holds something else.
+    ConfigError
+        The settings differ from those of the run in the folder.
+    """
+    present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder}: expected a folder to write the run to, but it is a file. Name another."
+        raise UsageError(msg)
+    if present and not resume:
+        names = ", ".join(present[:3]) + (", ..." if len(present) > 3 else "")
+        msg = (
+            f"{folder}: the folder of the run is not empty ({names}). Resume the run in it with "
+            "--resume (in Python, resume=True), or choose another folder."
+        )
+        raise UsageError(msg)
+    if not present:
+        if resume:
+            _LOGGER.info("%s holds no run to resume; a fresh one starts", folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "config.toml", to_toml(to_mapping(settings)))
+        return False
+    if not (folder / "config.toml").is_file():
+        msg = f"{folder}: not the folder of a run, since it has no config.toml. Choose another."
+        raise UsageError(msg)
+    _check_same(folder / "config.toml", settings, free)
+    write_text(folder / "config.toml", to_toml(to_mapping(settings)))
+    return state_path(folder).is_file()
+
+
+def is_complete(folder: Path) -> bool:
+    """Tell whether the run in the folder has reached its end."""
+    return (folder / "COMPLETE").is_file()
+
+
+def state_path(folder: Path) -> Path:
+    """Return where the state to resume from is."""
+    return folder / "checkpoints" / "last" / "state.pt"
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write the state of a training (tensors and plain values) so that it is old or new, whole."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    path = state_path(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Read the state of a training; nothing in it is executed.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged.
+    """
+    path = state_path(folder)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        msg = (
+            f"{path}: the state of the run cannot be read. Delete it to start the run again, or "
+            f"initialize a new run with {folder / 'checkpoints' / 'best'}."
+        )
+        raise CheckpointError(msg) from error
+    return state
+
+
+def write_environment(folder: Path, extra: Mapping[str, Any]) -> None:
+    """Write with what the run was made: versions, machine type, commit, and ``extra``."""
+    write_json(folder / "environment.json", {**describe_environment(), **extra})
+
+
+@contextmanager
+def log_to_file(path: Path) -> Iterator[None]:
+    """Append what pancyte logs, from INFO on and with the time, to a file."""
+    logger = logging.getLogger("pancyte")
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+def _check_same(path: Path, settings: object, free: frozenset[str]) -> None:
+    # Read through the class, so that a default that the file leaves out is compared as well.
+    before = _flatten(to_mapping(from_mapping(type(settings), read_mapping(path), where=str(path))))
+    now = _flatten(to_mapping(settings))
+    keys = sorted(
+        key
+        for key in before.keys() | now.keys()
+        if before.get(key) != now.get(key) and key.partition(".")[0] not in free
+    )
+    if keys:
+        listed = "; ".join(f"{key} was {before.get(key)}, is {now.get(key)}" for key in keys)
+        msg = (
+            f"{path}: a run is resumed with the settings it was started with, but {listed}. "
+            "Restore them, or start a new run with initialize set to a checkpoint of this one."
+        )
+        raise ConfigError(msg)
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            flat.update(_flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

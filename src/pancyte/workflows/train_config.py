@@ -1,0 +1,115 @@
+"""All settings of a training, and how they are read from a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pancyte.augment.intensity import IntensityAugmentation
+from pancyte.augment.spatial import SpatialAugmentation
+from pancyte.config import apply_overrides, from_mapping, read_mapping
+from pancyte.data.datasets import Sampling
+from pancyte.data.records import DataSource
+from pancyte.params import params
+from pancyte.tasks import Task
+from pancyte.tasks.flow import FlowTask
+from pancyte.training.optim import Optimization
+from pancyte.workflows.validation import Validation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@params
+class TrainConfig:
+    """All settings of a training; :func:`read_train_config` reads it from a file."""
+
+    data: tuple[DataSource, ...]
+    """Data sets to draw from, with weights."""
+    out: Path
+    """Folder of the run."""
+    task: Task = FlowTask()
+    """What is learned: classes, representation, preprocessing."""
+    initialize: Path | None = None
+    """Weights to start from: a model folder to fine-tune, or a safetensors file of an ImageNet
+    encoder; None starts from random weights."""
+    name: str = "model"
+    """Name of the model in its manifest."""
+    steps: int = 5000
+    """Optimizer steps of the whole training."""
+    epoch_steps: int = 250
+    """Optimizer steps of an epoch, after which the run is saved."""
+    batch: int = 8
+    """Patches in a batch."""
+    sampling: Sampling = Sampling()
+    """Which patches are cut."""
+    spatial: SpatialAugmentation = SpatialAugmentation()
+    """Random geometry of patches."""
+    intensity: IntensityAugmentation = IntensityAugmentation()
+    """Random intensities of patches."""
+    optimization: Optimization = Optimization()
+    """How the loss is minimized."""
+    validation: Validation = Validation()
+    """How and how often the model is scored while it is trained."""
+    seed: int = 0
+    """Of everything random."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    precision: PrecisionChoice = "auto"
+    """What the network computes in; ``auto`` is bfloat16 where the device is fast in it, and
+    ``float16`` needs CUDA."""
+    threads: int | None = None
+    """Threads of torch on a CPU; None takes all that the process may use. Bits depend on it."""
+    workers: int = 1
+    """Processes that prepare patches; 0 prepares them in the training process."""
+    max_hours: float | None = None
+    """Wall time after which the training ends, measured over all its sessions. When the steps will
+    not fit, fewer are done and the schedule is compressed, so that it still ends at its minimum;
+    such a run is not reproducible to the bit. None does all steps."""
+    tensorboard: bool = False
+    """Whether to write TensorBoard events too; needs the extra ``pancyte[tensorboard]``."""
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            raise ValueError("Expected data to name at least one data set, but got none")
+        for name in ("steps", "epoch_steps", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"Expected {name} of at least 1, but got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ValueError(f"Expected workers of at least 0, but got {self.workers}")
+        if self.max_hours is not None and self.max_hours <= 0:
+            raise ValueError(f"Expected max_hours above 0, but got {self.max_hours}")
+
+
+def read_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a training configuration; paths in it are relative to the folder of the file.
+
+    Parameters
+    ----------
+    path
+        A TOML, YAML or JSON file.
+    overrides
+        ``key=value`` strings, as in :func:`pancyte.config.read_config`. Their paths, too, are
+        relative to the folder of the file.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, or has an unknown key or a value out of range.
+    """
+    mapping = apply_overrides(read_mapping(path), overrides)
+    config = from_mapping(TrainConfig, mapping, where=str(path))
+    folder = path.resolve().parent
+    return replace(
+        config,
+        data=tuple(replace(source, path=_join(folder, source.path)) for source in config.data),
+        out=_join(folder, config.out),
+        initialize=None if config.initialize is None else _join(folder, config.initialize),
+    )
+
+
+def _join(folder: Path, path: Path) -> Path:
+    return (folder / path.expanduser()).resolve()
