@@ -67,7 +67,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False)
     writing a new folder and renaming it.
     """
     weights = {
-        name: _stored(name, np.ascontiguousarray(array), half=half)
+        name: _stored(name, np.asarray(array, order="C"), half=half)
         for name, array in checkpoint.weights.items()
     }
     write_bytes(folder / WEIGHTS_NAME, safetensors.numpy.save(weights))

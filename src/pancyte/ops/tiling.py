@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -168,7 +168,7 @@ def _axis(
     position = np.arange(tile) + 0.5
     weights = []
     for i, start in enumerate(starts):
-        weight = np.ones(tile)
+        weight = np.ones(tile, dtype=np.float64)
         if i > 0:
             weight *= _rise(position + start - seams[i - 1], ramp)
         if i < gaps:
@@ -177,7 +177,7 @@ def _axis(
     return starts, weights
 
 
-def _rise(distance: npt.NDArray[np.float64], ramp: float) -> npt.NDArray[np.float64]:
+def _rise(distance: npt.NDArray[Any], ramp: float) -> npt.NDArray[np.float64]:
     """Pass from 0 to 1 within a ramp about 0, smoothly; rise(d) + rise(-d) = 1."""
     t: npt.NDArray[np.float64] = np.clip(distance / max(ramp, 1e-6) + 0.5, 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)

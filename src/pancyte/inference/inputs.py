@@ -1,0 +1,103 @@
+"""What a user may hand to a model: a file, an array with named axes, or an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pancyte.errors import UsageError
+from pancyte.io.axes import choose_channels, resolve_axes, to_image_axes
+from pancyte.io.images import read_image
+from pancyte.ops.intensity import replace_non_finite
+from pancyte.types import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+
+def open_source(
+    source: Path | str | npt.NDArray[Any] | Image,
+    *,
+    axes: str | None,
+    channels: str | Sequence[int | str] | None,
+    spacing: tuple[float, ...] | None,
+) -> tuple[Image, tuple[str, ...]]:
+    """Return a 2D image with finite pixels, and warnings about what had to be changed.
+
+    Raises
+    ------
+    UsageError
+        The source is of another kind, is a stack, or does not say what its axes are.
+    InputError
+        The file cannot be read.
+    """
+    image, replaced, where = _open(source, axes, channels)
+    if image.ndim != 2:
+        msg = (
+            f"{where}: is a stack of {image.pixels.shape[1]} slices (shape {image.pixels.shape[1:]}"
+            " in z, y, x). Volumes come with a 3D or sliced model; give one slice, or name the "
+            "axes if these are channels."
+        )
+        raise UsageError(msg)
+    if 0 in image.pixels.shape:
+        msg = f"{where}: expected an image of at least one pixel, but got {image.pixels.shape}"
+        raise UsageError(msg)
+    pixels, count = replace_non_finite(image.pixels)
+    replaced += count
+    notes = (
+        (f"{replaced} pixels were NaN or infinite and were replaced by their channel's median.",)
+        if replaced
+        else ()
+    )
+    try:
+        return Image(pixels, spacing or image.spacing, image.channels), notes
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def _open(
+    source: object,
+    axes: str | None,
+    channels: str | Sequence[int | str] | None,
+) -> tuple[Image, int, str]:
+    if isinstance(source, Path | str):
+        read = read_image(source, axes=axes, channels=channels)
+        return read.image, read.replaced, str(source)
+    if isinstance(source, Image):
+        if axes is not None:
+            raise UsageError(f"axes {axes!r}: an Image has its axes; leave axes out")
+        names = source.channels
+        chosen = choose_channels(channels, names, count=len(source.pixels), where="the image")
+        kept = tuple(names[i] for i in chosen) if names else ()
+        pixels = source.pixels if channels is None else source.pixels[chosen]
+        return Image(pixels, source.spacing, kept), 0, "the image"
+    if not isinstance(source, np.ndarray):
+        msg = (
+            "Expected a numpy array, a path or an Image to segment, but got "
+            f"{type(source).__name__}. Convert it with numpy.asarray."
+        )
+        raise UsageError(msg)
+    return _from_array(source, axes, channels)
+
+
+def _from_array(
+    array: npt.NDArray[Any], axes: str | None, channels: str | Sequence[int | str] | None
+) -> tuple[Image, int, str]:
+    where = "the array"
+    if array.dtype.kind not in "biuf":
+        msg = f"Expected an array of real numbers to segment, but got type {array.dtype}"
+        raise UsageError(msg)
+    if array.ndim < 2:
+        msg = f"Expected an array with rows and columns to segment, but got shape {array.shape}"
+        raise UsageError(msg)
+    # A plane is rows and columns; what a third axis is, its size does not tell.
+    unnamed = "YX".rjust(array.ndim, "Q")
+    named = resolve_axes(array.shape, unnamed, axes=axes, where=where)
+    planes = to_image_axes(array, named)
+    chosen = choose_channels(channels, (), count=len(planes), where=where)
+    pixels, count = replace_non_finite(planes if channels is None else planes[chosen])
+    return Image(np.ascontiguousarray(pixels)), count, where

@@ -1,0 +1,159 @@
+"""Models by name or folder: load one, list what is bundled, save one."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+
+from pancyte.config import from_mapping, to_mapping
+from pancyte.errors import CheckpointError, ConfigError, UsageError
+from pancyte.inference.model import Model
+from pancyte.io.checkpoint import MANIFEST_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from pancyte.runtime import choose_device, choose_precision
+from pancyte.tasks import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import nn
+
+    from pancyte.runtime import PrecisionChoice
+
+DEFAULT_MODEL: Final = "generalist"
+"""Name of the bundled model that is used when none is asked for."""
+
+
+def load(
+    name_or_path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: PrecisionChoice = "auto",
+) -> Model:
+    """Load a model.
+
+    Parameters
+    ----------
+    name_or_path
+        Name of a bundled model, or path of a model folder; None is the default bundled model. A
+        name wins over a folder of the same name in the working directory: write ``./NAME`` for it.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision
+        ``auto`` takes bfloat16 where the device is faster with it.
+
+    Raises
+    ------
+    UsageError
+        No model of that name, no such folder, or no such device.
+    CheckpointError
+        The folder is damaged, or its weights do not belong to its task.
+    """
+    folder = _find(name_or_path)
+    checkpoint = load_checkpoint(folder)
+    task = _read_task(checkpoint.manifest, folder)
+    network = task.network()
+    _fill(network, checkpoint, folder)
+    where = choose_device(device)
+    network.requires_grad_(requires_grad=False)
+    network.eval().to(where).to(memory_format=torch.channels_last)
+    return Model(
+        task,
+        network,
+        name=str(checkpoint.manifest.get("name", folder.name)),
+        manifest=checkpoint.manifest,
+        precision=choose_precision(precision, where),
+    )
+
+
+def list_models() -> dict[str, Path]:
+    """Return the bundled models, name to folder, sorted by name."""
+    root = Path(str(files("pancyte") / "models"))
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{MANIFEST_NAME}"))}
+
+
+def save_model(
+    folder: Path,
+    task: Task,
+    network: nn.Module,
+    *,
+    name: str,
+    provenance: Mapping[str, Any],
+    half: bool = False,
+) -> None:
+    """Write a model folder that :func:`load` reads.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    task
+        Stored in the manifest, with its preprocessing and decoding.
+    network
+        Its weights are stored.
+    name
+        Of the model.
+    provenance
+        Plain values; ``diameters`` are the 1st, 50th and 99th percentile of object diameters in
+        training, in pixels of the network's input.
+    half
+        Whether weights are stored as float16.
+    """
+    manifest = {
+        "name": name,
+        "classes": list(task.classes),
+        "task": to_mapping(task),
+        "provenance": dict(provenance),
+    }
+    weights = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+    save_checkpoint(folder, Checkpoint(manifest, weights), half=half)
+
+
+def _find(name_or_path: str | Path | None) -> Path:
+    bundled = list_models()
+    wanted = DEFAULT_MODEL if name_or_path is None else str(name_or_path)
+    if not isinstance(name_or_path, Path) and wanted in bundled:
+        return bundled[wanted]
+    if name_or_path is not None and Path(wanted).is_dir():
+        return Path(wanted)
+    known = ", ".join(bundled) or "none"
+    near = difflib.get_close_matches(wanted, bundled, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    msg = (
+        f"No model {wanted!r}: it is neither a bundled model nor a model folder.{hint} "
+        f"Bundled models: {known}."
+    )
+    raise UsageError(msg)
+
+
+def _read_task(manifest: Mapping[str, Any], folder: Path) -> Task:
+    where = f"{folder / MANIFEST_NAME}"
+    if not isinstance(manifest.get("task"), dict):
+        msg = f"{where}: has no table [task]. It is not a model that pancyte trained."
+        raise CheckpointError(msg)
+    try:
+        return from_mapping(Task, manifest["task"], where=f"{where}: task")
+    except ConfigError as error:
+        msg = f"{error}. The model is damaged or was made by another version of pancyte."
+        raise CheckpointError(msg) from error
+
+
+def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
+    """Load the weights strictly, or say which of them do not belong to the task."""
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
+    if expected != found:
+        wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        first = wrong[0]
+        msg = (
+            f"{folder}: the weights do not belong to the task: {len(wrong)} of {len(expected)} "
+            f"differ, such as {first}, expected {expected.get(first, 'nothing')}, but found "
+            f"{found.get(first, 'nothing')}. Copy the whole folder of the model again."
+        )
+        raise CheckpointError(msg)
+    network.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in checkpoint.weights.items()}
+    )
