@@ -170,14 +170,14 @@ def read_targets(
             f"{tuple(shape)}, but got {read.labels.shape[1:]}"
         )
         raise InputError(msg)
-    order, annotated = _plane_order(record, classes, read.labels.shape[0], read.classes)
+    order = _plane_order(record, classes, read.labels.shape[0], read.classes)
     labels = np.zeros((len(classes), *shape), dtype=np.int32)
     for position, plane in order.items():
         labels[position] = read.labels[plane]
-    if all(annotated) and record.valid is None:
+    if len(order) == len(classes) and record.valid is None:
         return labels, None
     valid = np.zeros(labels.shape, dtype=np.bool_)
-    valid[list(np.flatnonzero(annotated))] = True
+    valid[list(order)] = True
     if record.valid is not None:
         valid &= _read_valid(record.valid, shape)
     return labels, valid
@@ -256,31 +256,31 @@ def cut_patch(loaded: LoadedRecord, window: Window, preprocessing: Preprocessing
 
 def _plane_order(
     record: Record, classes: tuple[str, ...], num_planes: int, names: tuple[str, ...]
-) -> tuple[dict[int, int], list[bool]]:
-    """Return the plane of the file for each class position, and which classes are annotated."""
-    unknown = [name for name in record.annotated or () if name not in classes]
+) -> dict[int, int]:
+    """Return the plane of the file for the position of each annotated class."""
+    wanted = classes if record.annotated is None else record.annotated
+    unknown = [name for name in wanted if name not in classes]
     if unknown:
         msg = (
             f"{record.image}: annotated names the class {unknown[0]!r}, but the task has {classes}"
         )
         raise InputError(msg)
-    annotated = [record.annotated is None or name in record.annotated for name in classes]
-    if set(names) & set(classes):
-        planes = {i: names.index(name) for i, name in enumerate(classes) if name in names}
-    elif num_planes == len(classes):
-        planes = dict(zip(range(num_planes), range(num_planes), strict=True))
-    else:
-        planes = dict(zip(np.flatnonzero(annotated).tolist(), range(num_planes), strict=False))
-    missing = [name for i, name in enumerate(classes) if annotated[i] and i not in planes]
-    if missing or (not set(names) & set(classes) and num_planes > len(planes)):
-        expected = [name for i, name in enumerate(classes) if annotated[i]]
+    if num_planes == len(wanted) == 1 and (wanted[0] in names or not set(names) & set(classes)):
+        return {classes.index(wanted[0]): 0}  # the file may call it by a name of its own
+    if names and set(wanted) <= set(names):
+        return {classes.index(name): names.index(name) for name in wanted}
+    # Without names, planes are in the order of the classes: all of them, or those annotated.
+    order = {len(wanted): [name for name in classes if name in wanted], len(classes): classes}
+    if names or num_planes not in order:
+        got = f"named {', '.join(names)}" if names else "without names"
         msg = (
-            f"{record.labels}: expected one label plane for each of the classes {expected}, but "
-            f"got {num_planes} planes named {list(names)}. The manifest's column 'annotated' "
+            f"{record.labels}: expected one label plane for each of the classes "
+            f"{', '.join(wanted)}, but got {num_planes} {got}. The manifest's column 'annotated' "
             "names the classes that a file holds, such as cell;nucleus."
         )
         raise InputError(msg)
-    return {i: plane for i, plane in planes.items() if annotated[i]}, annotated
+    planes = {classes.index(name): plane for plane, name in enumerate(order[num_planes])}
+    return {place: plane for place, plane in planes.items() if classes[place] in wanted}
 
 
 def _read_valid(path: Path, shape: tuple[int, ...]) -> BoolArray:
