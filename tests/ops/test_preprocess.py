@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range, preprocess
+
+
+def test_joint_normalization_keeps_the_proportions_of_channels():
+    pixels = np.stack([np.linspace(0, 100, 1000), np.linspace(0, 10, 1000)]).reshape(2, 10, 100)
+    settings_ = Preprocessing(percentiles=(0.0, 100.0))
+
+    normalized = preprocess(pixels, settings_)
+
+    assert normalized.max(axis=(1, 2)) == pytest.approx([1.0, 0.1, 0.0])
+
+
+def test_channel_normalization_stretches_each_channel():
+    pixels = np.stack([np.linspace(0, 100, 1000), np.linspace(0, 10, 1000)]).reshape(2, 10, 100)
+    settings_ = Preprocessing(percentiles=(0.0, 100.0), normalization="channel")
+
+    low, high = normalization_range(pixels, settings_)
+
+    assert (low.tolist(), high.tolist()) == ([0, 0], [100, 10])
+    assert preprocess(pixels, settings_).max(axis=(1, 2)) == pytest.approx([1.0, 1.0, 0.0])
+
+
+@given(
+    st.floats(0.1, 1000.0),
+    st.floats(-1000.0, 1000.0),
+    st.sampled_from(["joint", "channel"]),
+)
+@settings(max_examples=30, deadline=None)
+def test_preprocess_does_not_depend_on_gain_and_offset(gain, offset, normalization):
+    pixels = np.random.RandomState(0).normal(size=(2, 12, 13))
+    settings_ = Preprocessing(normalization=normalization)
+
+    changed = preprocess(gain * pixels + offset, settings_)
+
+    np.testing.assert_allclose(changed, preprocess(pixels, settings_), atol=1e-4)
+
+
+def test_preprocess_of_black_images_is_zero():
+    assert not preprocess(np.zeros((1, 5, 5)), Preprocessing()).any()
+
+
+def test_map_channels_repeats_gray_and_fills_up_two_channels():
+    gray = np.ones((1, 2, 2), dtype=np.float32)
+    two = np.stack([gray[0], 2 * gray[0]])
+
+    assert map_channels(gray, 3)[:, 0, 0].tolist() == [1, 1, 1]
+    assert map_channels(two, 3)[:, 0, 0].tolist() == [1, 2, 0]
+    assert map_channels(two, 2)[:, 0, 0].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("count", [0, 4, 30])
+def test_map_channels_refuses_more_than_the_network_has(count):
+    with pytest.raises(ValueError, match=f"1 to 3 channels, but got {count}.*--channels"):
+        map_channels(np.zeros((count, 2, 2), dtype=np.float32), 3)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "message"),
+    [
+        ({"channels": 0}, "channels to be at least 1, but got 0"),
+        ({"percentiles": (50.0, 50.0)}, r"percentiles to ascend .* got \(50.0, 50.0\)"),
+        ({"percentiles": (-1.0, 50.0)}, "percentiles to ascend"),
+        ({"diameter": 0.0}, "diameter to lie in 1 to 1000 pixels, but got 0.0"),
+    ],
+)
+def test_preprocessing_refuses_values_out_of_range(settings_, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(**settings_)
