@@ -1,0 +1,76 @@
+"""What matrices are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.testing import assert_allclose, assert_array_equal
+from tests.strategies import SEEDS
+
+from pancyte.augment.spatial import NO_SPATIAL, SpatialAugmentation, draw_matrix
+
+SETTINGS = settings(deadline=None, max_examples=30)
+
+
+def draws(augmentation, count=400):
+    return [draw_matrix(augmentation, np.random.default_rng(seed)) for seed in range(count)]
+
+
+@SETTINGS
+@given(SEEDS)
+def test_scale_stays_in_its_range(seed) -> None:
+    settings_ = replace(NO_SPATIAL, scale=(0.5, 2.0), rotation_probability=1.0, anisotropy=1.3)
+    matrix = draw_matrix(settings_, np.random.default_rng(seed))
+    assert 0.5 - 1e-9 <= 1 / np.sqrt(abs(np.linalg.det(matrix))) <= 2.0 + 1e-9
+
+
+def test_scale_is_uniform_on_a_logarithmic_scale() -> None:
+    matrices = draws(replace(NO_SPATIAL, scale=(0.5, 2.0)))
+    exponents = [-np.log2(matrix[0, 0]) for matrix in matrices]
+    assert abs(np.mean(exponents)) < 0.1
+    assert np.std(exponents) == pytest.approx(2 / np.sqrt(12), abs=0.05)
+
+
+def test_flips_and_quarter_turns_are_exact_and_all_eight_come() -> None:
+    matrices = draws(replace(NO_SPATIAL, flip=True, quarter_turns=True))
+    seen = {tuple(matrix.ravel().tolist()) for matrix in matrices}
+    assert len(seen) == 8
+    assert {value for matrix in seen for value in matrix} == {-1.0, 0.0, 1.0}
+
+
+def test_free_rotation_comes_as_often_as_it_should_and_keeps_angles() -> None:
+    matrices = draws(replace(NO_SPATIAL, rotation_probability=0.3))
+    turned = [matrix for matrix in matrices if not np.array_equal(matrix, np.eye(2))]
+    assert 0.2 < len(turned) / len(matrices) < 0.4
+    for matrix in turned:
+        assert_allclose(matrix @ matrix.T, np.eye(2), atol=1e-12)
+
+
+def test_anisotropy_stays_below_its_ratio() -> None:
+    for matrix in draws(replace(NO_SPATIAL, anisotropy=1.2)):
+        large, small = np.linalg.svd(matrix, compute_uv=False)
+        assert large / small <= 1.2 + 1e-9
+
+
+def test_same_generator_gives_the_same_matrix() -> None:
+    first, second = draws(SpatialAugmentation(), 5), draws(SpatialAugmentation(), 5)
+    assert_array_equal(first, second)
+    assert len({matrix.tobytes() for matrix in first}) == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": (2.0, 0.5)}, "scale to be a range"),
+        ({"scale": (0.0, 1.0)}, "scale to be a range"),
+        ({"rotation_probability": 1.5}, "rotation_probability in 0 to 1, but got 1.5"),
+        ({"anisotropy": 0.5}, "anisotropy in 1 to 4"),
+        ({"shear": -0.1}, "shear in 0 to 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(values, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        SpatialAugmentation(**values)
