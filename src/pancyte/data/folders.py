@@ -162,27 +162,23 @@ def _pair_part(folder: Path, masks_subdir: str) -> Pairing:
 def _pair(
     folder: Path, images: tuple[Path, list[Path]], labels: tuple[Path, list[Path]]
 ) -> Pairing:
-    exact = _by_name(*labels, endings=())
-    loose = _by_name(*labels, endings=LABEL_ENDINGS)
-    _by_name(*images, endings=())  # two images of one name would share their labels
-    records, lonely, used = [], [], set()
-    for image in images[1]:
-        plain = _key(image, images[0], ())
-        short = _key(image, images[0], IMAGE_ENDINGS)
-        partner = exact.get(plain) or loose.get(plain) or exact.get(short) or loose.get(short)
-        if partner is None:
-            lonely.append(image)
-        elif partner in used:
-            msg = f"{partner}: two images in {images[0]} have these labels, one is {image.name}"
-            raise InputError(msg)
-        else:
-            used.add(partner)
-            records.append(Record(image=image, labels=partner))
-    spare = tuple(path for path in labels[1] if path not in used)
-    return Pairing(folder, tuple(records), tuple(lonely), spare)
+    partners: dict[Path, Path] = {}
+    # Equal names first; endings are taken off only what is left then.
+    for image_endings, label_endings in (((), ()), (IMAGE_ENDINGS, LABEL_ENDINGS)):
+        taken = set(partners.values())
+        left = _by_name(images[0], (p for p in images[1] if p not in partners), image_endings)
+        spare = _by_name(labels[0], (p for p in labels[1] if p not in taken), label_endings)
+        partners |= {image: spare[key] for key, image in left.items() if key in spare}
+    taken = set(partners.values())
+    return Pairing(
+        folder,
+        tuple(Record(image=p, labels=partners[p]) for p in images[1] if p in partners),
+        tuple(path for path in images[1] if path not in partners),
+        tuple(path for path in labels[1] if path not in taken),
+    )
 
 
-def _by_name(root: Path, paths: list[Path], *, endings: Sequence[str]) -> dict[str, Path]:
+def _by_name(root: Path, paths: Iterable[Path], endings: Sequence[str]) -> dict[str, Path]:
     result: dict[str, Path] = {}
     for path in paths:
         key = _key(path, root, endings)
