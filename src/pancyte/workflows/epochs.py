@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -32,8 +33,6 @@ from pancyte.workflows.validation import mean_scores, score_images
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    import torch
-
     from pancyte.data.datasets import PatchDataset
     from pancyte.data.records import Record
     from pancyte.protocols import Tracker
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from pancyte.workflows.train_config import TrainConfig
 
 _LOGGER = logging.getLogger(__name__)
+
+_EPOCHS_OF_RATE = 4
 
 
 @dataclass(slots=True)
@@ -63,13 +64,19 @@ class Run:
     to_validate: bool = False
     """The epoch that has ended is to be validated and is not yet."""
     started: float = field(default_factory=time.monotonic)
-    first_step: int = 0
-    """Steps done before this session."""
+    marks: list[tuple[float, int]] = field(default_factory=list)
+    """Clock and steps done, at the start of this session and after each of its epochs."""
 
     @property
     def seconds(self) -> float:
         """Wall time of all sessions."""
         return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Wall time of a step over the last epochs, with what was done between them."""
+        (before, first), (now, last) = self.marks[-_EPOCHS_OF_RATE - 1 :][0], self.marks[-1]
+        return (now - before) / max(1, last - first)
 
 
 def run_epochs(run: Run) -> None:
@@ -95,7 +102,9 @@ def run_epochs(run: Run) -> None:
             epoch_steps=config.epoch_steps,
             precision=run.precision,
         )
+        run.marks.append((time.monotonic(), state.step))
         for report in epochs:
+            run.marks.append((time.monotonic(), state.step))
             _log_epoch(run, report)
             _keep_to_budget(run)
             ends = state.step >= state.steps
@@ -108,11 +117,18 @@ def run_epochs(run: Run) -> None:
 def _validate(run: Run) -> None:
     started = time.perf_counter()
     validation = run.config.validation
-    model = Model(run.config.task, run.state.saved_network, name=run.config.name)
+    model = Model(
+        run.config.task,
+        run.state.saved_network.eval(),
+        name=run.config.name,
+        precision="bfloat16" if run.precision == torch.bfloat16 else "float32",
+    )
     matchings = []
-    for matching in score_images(model, run.validation_records, diameter=validation.diameter):
-        run.interruption.check()
-        matchings.append(matching)
+    # A network that has only begun to learn gives rise to warnings about each image.
+    with _silenced(logging.getLogger("pancyte.inference")):
+        for matching in score_images(model, run.validation_records, diameter=validation.diameter):
+            run.interruption.check()
+            matchings.append(matching)
     scores = mean_scores(matchings)
     _track(run, {f"val/{name}": value for name, value in scores.items()})
     score = scores.get(validation.metric)
@@ -176,7 +192,7 @@ def _log_epoch(run: Run, report: EpochReport) -> None:
             "seconds": run.seconds,
         },
     )
-    rate = (time.monotonic() - run.started) / max(1, state.step - run.first_step)
+    rate = run.seconds_per_step
     terms = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
     _LOGGER.info(
         "step %d of %d: %s; learning rate %.2g; %.2f s a step, about %.0f min left",
@@ -196,9 +212,8 @@ def _keep_to_budget(run: Run) -> None:
     config, state = run.config, run.state
     if config.max_hours is None:
         return
-    rate = (time.monotonic() - run.started) / max(1, state.step - run.first_step)
     left = max(0.0, config.max_hours * 3600 - run.seconds)
-    steps = min(config.steps, state.step + int(left / rate))
+    steps = min(config.steps, state.step + int(left / max(run.seconds_per_step, 1e-9)))
     if steps != state.steps:
         _LOGGER.info("%d instead of %d steps fit into max_hours", steps, state.steps)
         state.steps = steps
@@ -215,3 +230,14 @@ def _progress(state: TrainingState) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("training", total=state.steps, completed=state.step)
         yield lambda: progress.update(bar, total=state.steps, completed=state.step)
+
+
+@contextmanager
+def _silenced(logger: logging.Logger) -> Iterator[None]:
+    """Let errors alone through."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

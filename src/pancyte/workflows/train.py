@@ -137,7 +137,6 @@ def _start(config: TrainConfig, interruption: Interruption, *, has_state: bool) 
         best=saved.get("best"),
         seconds_before=saved.get("seconds", 0.0),
         to_validate=saved.get("to_validate", False),
-        first_step=state.step,
     )
 
 
