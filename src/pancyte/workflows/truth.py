@@ -1,0 +1,197 @@
+"""Which truth belongs to which prediction, told by names and never by order.
+
+A prediction ``plate1/cell_labels.tif`` belongs to the image whose path ends in ``plate1/cell``,
+with or without suffix and label ending.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pancyte.data.folders import IMAGE_FOLDERS, LABEL_ENDINGS, SPLIT_FOLDERS, pair_folder
+from pancyte.data.records import Record, read_manifest, select_split
+from pancyte.errors import InputError, UsageError
+from pancyte.io.raster import SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_LOGGER = logging.getLogger(__name__)
+
+_NAMED: Final = 5
+"""How many files an error message names before it counts the rest."""
+_PREDICTED: Final = "_labels.tif"
+_NO_LABELS: Final = "_overlay.png"
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One annotated image."""
+
+    name: str
+    """Unique name for the tables."""
+    labels: Path
+    record: Record
+    """The record of the image; where only labels are known, its image is the path of these."""
+
+
+def find_truth(path: Path, *, split: str | None) -> tuple[Truth, ...]:
+    """Return the annotated images of a manifest, a folder, or one file.
+
+    Raises
+    ------
+    InputError
+        Nothing is there, or it holds no labels.
+    UsageError
+        A split is asked for where there is none of that name.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder of truth. Check the path.")
+    if path.is_dir():
+        records = _folder_records(path)
+    elif path.suffix.lower() == ".csv":
+        records = read_manifest(path)
+    else:
+        records = (Record(image=path, labels=path),)
+    if split is not None:
+        chosen = select_split(records, split)
+        if not chosen:
+            splits = sorted({record.split for record in records if record.split}) or "none"
+            msg = f"{path}: expected the split to be one of {splits}, but got {split!r}."
+            raise UsageError(msg)
+        records = chosen
+    records = tuple(record for record in records if record.labels is not None)
+    if not records:
+        raise InputError(f"{path}: no image has labels, so there is nothing to score against.")
+    names = _short_names([record.image for record in records])
+    return tuple(
+        Truth(name, record.labels, record)
+        for name, record in zip(names, records, strict=True)
+        if record.labels is not None
+    )
+
+
+def pair_predictions(
+    predictions: Path, truth: Sequence[Truth], *, complete: bool
+) -> list[tuple[Path, Truth]]:
+    """Find the prediction of each annotated image.
+
+    Parameters
+    ----------
+    predictions
+        A folder, searched at any depth, or one file.
+    truth
+        From :func:`find_truth`.
+    complete
+        Whether each prediction must have a truth too; a manifest may hold a part of the images.
+
+    Raises
+    ------
+    InputError
+        Names what has no partner, or more than one.
+    """
+    if predictions.is_file() and len(truth) == 1:
+        return [(predictions, truth[0])]
+    root = predictions.parent if predictions.is_file() else predictions
+    files = [predictions] if predictions.is_file() else _label_files(predictions)
+    by_key: dict[tuple[str, ...], list[Path]] = {}
+    for file in files:
+        by_key.setdefault(_parts(file.relative_to(root)), []).append(file)
+    pairs, lonely = [], []
+    for item in truth:
+        fitting = next((by_key[key] for key in _endings(item.record.image) if key in by_key), [])
+        if len(fitting) > 1:
+            msg = f"{item.labels}: several predictions fit: {_listed(fitting)}. Remove all but one."
+            raise InputError(msg)
+        if fitting:
+            pairs.append((fitting[0], item))
+        else:
+            lonely.append(item.labels)
+    _check_once(pairs)
+    spare = sorted(set(files) - {file for file, _ in pairs})
+    if lonely:
+        msg = (
+            f"{predictions}: {len(lonely)} of {len(truth)} label images have no prediction: "
+            f"{_listed(lonely)}. Expected for example {lonely[0].stem}{_PREDICTED}, but "
+            f"{'all predictions have a truth' if not spare else f'found {_listed(spare)}'}."
+        )
+        raise InputError(msg)
+    if spare and complete:
+        msg = (
+            f"{predictions}: {len(spare)} of {len(files)} predictions have no truth: "
+            f"{_listed(spare)}. Remove them, or list the images to score in a manifest."
+        )
+        raise InputError(msg)
+    if spare:
+        _LOGGER.info("%d predictions are not among the images to score", len(spare))
+    return pairs
+
+
+def _folder_records(folder: Path) -> tuple[Record, ...]:
+    names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
+    files = _label_files(folder)
+    marked = [path for path in files if _parts(path)[-1] != path.stem]
+    has_folders = bool(names & {*SPLIT_FOLDERS} or (names & {*IMAGE_FOLDERS}))
+    if has_folders or 0 < len(marked) < len(files):
+        pairing = pair_folder(folder)
+        pairing.check_complete()
+        return pairing.records
+    return tuple(Record(image=path, labels=path) for path in files)
+
+
+def _label_files(folder: Path) -> list[Path]:
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not path.name.endswith(_NO_LABELS)
+        and not path.name.startswith(".")
+    )
+    predicted = [path for path in files if path.name.endswith(_PREDICTED)]
+    if not files:
+        raise InputError(f"{folder}: expected label images, but found none. Check the path.")
+    return predicted or files
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    stem = path.stem
+    ending = next((e for e in LABEL_ENDINGS if stem.lower().endswith(e) and stem != e), "")
+    return (*path.parent.parts, stem.removesuffix(stem[len(stem) - len(ending) :]))
+
+
+def _endings(image: Path) -> Iterator[tuple[str, ...]]:
+    """Yield the ends of a path, longest first, with and without suffix and label ending."""
+    forms = (image.parts, image.with_suffix("").parts, _parts(image))
+    for length in range(len(image.parts), 0, -1):
+        for parts in forms:
+            yield parts[-length:]
+
+
+def _check_once(pairs: Iterable[tuple[Path, Truth]]) -> None:
+    used: dict[Path, Truth] = {}
+    for file, item in pairs:
+        if file in used:
+            msg = (
+                f"{file}: fits two label images, {used[file].labels} and {item.labels}. Keep the "
+                "folders of the images in the folder of predictions, as predict does."
+            )
+            raise InputError(msg)
+        used[file] = item
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """Return paths below their common folder, with ``/``."""
+    parents = [path.absolute().parent.parts for path in paths]
+    shared = 0
+    while all(len(p) > shared for p in parents) and len({p[shared] for p in parents}) == 1:
+        shared += 1
+    return [Path(*path.absolute().parts[shared:]).as_posix() for path in paths]
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    rest = len(paths) - _NAMED
+    return ", ".join(map(str, paths[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,264 @@
+"""``evaluate`` on small files: what is paired, scored and written, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from pancyte.data.records import Record, write_manifest
+from pancyte.errors import InputError, UsageError
+from pancyte.io.label_files import write_labels
+from pancyte.workflows import models
+from pancyte.workflows.evaluate import EvaluateConfig, evaluate
+
+
+def plane(*boxes, shape=(24, 30)):
+    """One object for each box y0, x0, y1, x1."""
+    labels = np.zeros(shape, np.int32)
+    for k, (y0, x0, y1, x1) in enumerate(boxes, start=1):
+        labels[y0:y1, x0:x1] = k
+    return labels
+
+
+TWO = plane((4, 4, 10, 10), (12, 12, 20, 20))
+ONE = plane((4, 4, 10, 10))
+NONE = plane()
+
+
+def write_prediction(folder, name, *planes, classes=("object",)):
+    write_labels(folder / f"{name}_labels.tif", np.stack(planes), classes)
+
+
+def write_truth(path, labels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, labels.astype(np.uint16))
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Three images: one found whole, one by half, one empty in both."""
+    predictions, truth = tmp_path / "out", tmp_path / "truth"
+    for name, found, true in (("a", TWO, TWO), ("b", ONE, TWO), ("c", NONE, NONE)):
+        write_prediction(predictions, name, found)
+        write_truth(truth / f"{name}_mask.tif", true)
+    return predictions, truth
+
+
+def test_scores_of_two_folders(folders):
+    summary = evaluate(*folders).summary
+    assert summary.num_images == 3
+    assert summary.undefined_images == 1
+    assert summary.image_wise["average_precision"][0] == pytest.approx((1 + 0.5) / 2)
+    assert summary.micro["average_precision"][0] == pytest.approx(3 / 4)
+    assert list(summary.per_class) == ["object"]
+
+
+def test_scores_are_written_and_read_back(folders, tmp_path):
+    result = evaluate(*folders, tmp_path / "scores")
+    with (tmp_path / "scores" / "scores.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 3 * 10
+    assert rows[10]["image"] == "b_mask.tif"
+    assert [rows[10][name] for name in ("class", "threshold", "tp", "fp", "fn", "recall")] == [
+        "object", "0.5", "1", "0", "1", "0.5",
+    ]  # fmt: skip
+    assert rows[20]["f1"] == "nan"
+    document = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert document["thresholds"] == result.summary.thresholds.tolist()
+    assert document["image_wise"]["average_precision"][0] == 0.75
+    assert document["image_wise"]["mean_0.5_0.95"]["average_precision"] == 0.75
+    assert document["undefined_images"] == 1
+    assert document["per_class"]["object"]["dice"] == document["micro"]["dice"]
+    low, high = document["image_wise"]["interval_95"]["f1"]
+    assert low[0] <= document["image_wise"]["f1"][0] <= high[0]
+
+
+def test_existing_scores_are_not_overwritten_unless_told(folders, tmp_path):
+    evaluate(*folders, tmp_path)
+    before = (tmp_path / "scores.csv").read_bytes()
+    with pytest.raises(UsageError, match=r"would overwrite scores.csv and scores.json"):
+        evaluate(*folders, tmp_path)
+    assert (tmp_path / "scores.csv").read_bytes() == before
+    evaluate(*folders, tmp_path, overwrite=True)
+
+
+def test_without_a_folder_nothing_is_written(folders, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    evaluate(*folders)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_table_for_the_terminal(folders):
+    text = evaluate(*folders).text()
+    assert "3 images, 1 without any object left out of the mean" in text
+    assert "0.833" in text  # mean F1 of 1 and 2 / 3
+    assert "95 % interval" in text
+
+
+def test_other_thresholds_are_added_to_the_ten(folders):
+    result = evaluate(*folders, config=EvaluateConfig(thresholds=(0.3, 0.5)))
+    assert result.summary.thresholds[0] == 0.3
+    assert len(result.summary.thresholds) == 11
+
+
+def test_report_is_called_for_each_image(folders):
+    seen = []
+    evaluate(*folders, report=lambda *arguments: seen.append(arguments))
+    assert seen == [(1, 3, "a_mask.tif"), (2, 3, "b_mask.tif"), (3, 3, "c_mask.tif")]
+
+
+def test_challenge_protocol_removes_the_border_and_scores_empty_as_zero(tmp_path):
+    at_edge = plane((0, 0, 5, 5), (12, 12, 20, 20))
+    two_away = plane((2, 2, 7, 7), (12, 12, 20, 20))
+    for name, found, true in (("a", two_away, at_edge), ("b", NONE, at_edge * (at_edge == 1))):
+        write_prediction(tmp_path / "out", name, found)
+        write_truth(tmp_path / "truth" / f"{name}.tif", true)
+    folders = tmp_path / "out", tmp_path / "truth"
+    challenge = evaluate(*folders, config=EvaluateConfig(protocol="neurips22"))
+    assert challenge.rows[0].matching.fn[0] == 0
+    assert challenge.rows[0].matching.fp[0] == 1
+    assert challenge.summary.undefined_images == 0
+    assert challenge.summary.image_wise["f1"][0] == pytest.approx((2 / 3 + 0) / 2)
+    only_border = evaluate(*folders, config=EvaluateConfig(remove_border=2))
+    assert only_border.summary.image_wise["f1"][0] == pytest.approx(2 / 3)
+    assert evaluate(*folders).rows[0].matching.fn[0] == 1
+
+
+def test_classes_are_matched_by_name(tmp_path):
+    write_prediction(tmp_path / "out", "a", ONE, TWO, classes=("nucleus", "cell"))
+    write_labels(tmp_path / "truth" / "a.tif", np.stack([TWO, TWO]), ("cell", "nucleus"))
+    summary = evaluate(tmp_path / "out", tmp_path / "truth").summary
+    assert summary.per_class["nucleus"]["recall"][0] == 0.5
+    assert summary.per_class["cell"]["recall"][0] == 1
+    assert summary.macro["recall"][0] == 0.75
+    assert "class nucleus" in evaluate(tmp_path / "out", tmp_path / "truth").text()
+
+
+def test_plain_label_images_are_predictions_too(tmp_path):
+    write_truth(tmp_path / "mine" / "a.tif", ONE)
+    write_truth(tmp_path / "truth" / "a.tif", TWO)
+    result = evaluate(tmp_path / "mine" / "a.tif", tmp_path / "truth" / "a.tif")
+    assert result.rows[0].label_class == "object"
+    assert result.summary.micro["recall"][0] == 0.5
+
+
+def test_manifest_with_split_annotated_classes_and_valid_mask(tmp_path):
+    valid = plane((0, 0, 11, 30))
+    both = np.stack([TWO, TWO])
+    write_labels(tmp_path / "labels" / "a.tif", both, ("cell", "nucleus"))
+    write_truth(tmp_path / "valid.tif", valid)
+    for name in ("a", "b"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "images" / f"{name}.tif", np.ones(TWO.shape, np.uint8))
+        write_prediction(tmp_path / "out", f"images/{name}", ONE, NONE, classes=("cell", "nucleus"))
+    records = [
+        Record(
+            image=tmp_path / "images" / "a.tif",
+            labels=tmp_path / "labels" / "a.tif",
+            split="test",
+            annotated=("cell",),
+            valid=tmp_path / "valid.tif",
+        ),
+        Record(image=tmp_path / "images" / "b.tif", split="train"),
+    ]
+    write_manifest(tmp_path / "data.csv", records)
+    manifest = tmp_path / "data.csv"
+    result = evaluate(tmp_path / "out", manifest, config=EvaluateConfig(split="test"))
+    assert [(row.image, row.label_class) for row in result.rows] == [("a.tif", "cell")]
+    assert result.summary.micro["f1"][0] == 1  # the object outside of valid does not count
+    with pytest.raises(UsageError, match=r"one of \['test', 'train'\], but got 'dev'"):
+        evaluate(tmp_path / "out", manifest, config=EvaluateConfig(split="dev"))
+
+
+@dataclass
+class EchoModel:
+    """Finds what lies in a file beside the image."""
+
+    classes: tuple[str, ...] = ("object",)
+
+    def segment(self, image, *, spacing):
+        @dataclass
+        class Found:
+            labels: np.ndarray
+
+        return Found(tifffile.imread(image).astype(np.int32)[None])
+
+
+@pytest.fixture
+def echo_model(monkeypatch):
+    monkeypatch.setattr(models, "load", lambda name, device: EchoModel())
+
+
+def test_a_model_segments_the_images_of_a_folder(tmp_path, echo_model):
+    for name, found, true in (("a", TWO, TWO), ("b", ONE, TWO)):
+        write_truth(tmp_path / "images" / f"{name}.tif", found)
+        write_truth(tmp_path / "masks" / f"{name}.tif", true)
+    result = evaluate("echo", tmp_path)
+    assert result.summary.image_wise["average_precision"][0] == 0.75
+    assert [row.image for row in result.rows] == ["a.tif", "b.tif"]
+
+
+def test_a_model_without_images_is_refused(tmp_path, echo_model):
+    write_truth(tmp_path / "a.tif", TWO)
+    with pytest.raises(UsageError, match="a model needs the image of these labels"):
+        evaluate("echo", tmp_path)
+
+
+def test_a_path_that_is_neither_predictions_nor_model_is_refused(tmp_path):
+    write_truth(tmp_path / "a.tif", TWO)
+    with pytest.raises(UsageError, match="no such file or folder of predictions"):
+        evaluate(tmp_path / "nothing", tmp_path)
+
+
+def test_sizes_that_differ_are_refused_with_both_shapes(tmp_path):
+    write_prediction(tmp_path / "out", "a", ONE)
+    write_truth(tmp_path / "truth" / "a.tif", plane(shape=(24, 31)))
+    with pytest.raises(InputError, match=r"\(24, 31\), but got \(24, 30\)"):
+        evaluate(tmp_path / "out", tmp_path / "truth")
+
+
+def test_numbers_of_classes_that_differ_are_refused(tmp_path):
+    write_prediction(tmp_path / "out", "a", ONE)
+    write_labels(tmp_path / "truth" / "a.tif", np.stack([TWO, TWO]), ("cell", "nucleus"))
+    with pytest.raises(InputError, match="one label plane for each of the classes"):
+        evaluate(tmp_path / "out", tmp_path / "truth")
+
+
+def test_predictions_without_class_names_need_as_many_planes(tmp_path):
+    tifffile.imwrite(
+        Path(tmp_path / "a_labels.tif"), np.stack([ONE] * 3).astype(np.uint16),
+        metadata={"axes": "CYX"}, imagej=True,
+    )  # fmt: skip
+    write_labels(tmp_path / "truth" / "a.tif", np.stack([TWO, TWO]), ("cell", "nucleus"))
+    with pytest.raises(InputError, match=r"\('cell', 'nucleus'\), but got 3"):
+        evaluate(tmp_path / "a_labels.tif", tmp_path / "truth")
+
+
+def test_a_manifest_of_unannotated_classes_has_nothing_to_score(tmp_path):
+    write_prediction(tmp_path / "out", "a", ONE)
+    write_truth(tmp_path / "a.tif", ONE)
+    write_truth(tmp_path / "nowhere.tif", NONE)
+    record = Record(
+        image=tmp_path / "a.tif", labels=tmp_path / "a.tif", valid=tmp_path / "nowhere.tif"
+    )
+    write_manifest(tmp_path / "data.csv", [record])
+    with pytest.raises(InputError, match="nothing to score"):
+        evaluate(tmp_path / "out", tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize("thresholds", [(0.0,), (0.5, 1.5)])
+def test_thresholds_out_of_range_are_refused(thresholds):
+    with pytest.raises(ValueError, match="above 0 and up to 1"):
+        EvaluateConfig(thresholds=thresholds)
+
+
+def test_a_negative_border_is_refused():
+    with pytest.raises(ValueError, match="0 or more pixels, but got -1"):
+        EvaluateConfig(remove_border=-1)
