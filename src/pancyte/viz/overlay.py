@@ -234,7 +234,6 @@ def _stretch(channels: npt.NDArray[np.generic]) -> UintArray:
     if not sample.size:
         return np.zeros(values.shape, np.uint8)
     low, high = np.percentile(sample, _DISPLAY_PERCENTILES)
-    # Divided first, so that the range of a float image cannot overflow.
     unit = (values - low) / (high - low) if high > low else np.zeros_like(values)
     return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
 

@@ -1,0 +1,48 @@
+"""``pancyte models``: what models there are, and what one of them is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pancyte.cli.group import debug_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@click.group()
+def models() -> None:
+    """List the models at hand, or show one."""
+
+
+@models.command("list")
+@debug_option
+def list_() -> None:
+    """List the bundled models, one a line: name, classes, folder."""
+    from pancyte.io.checkpoint import load_checkpoint
+    from pancyte.workflows.models import list_models
+
+    for name, folder in list_models().items():
+        classes = ", ".join(load_checkpoint(folder).manifest.get("classes", ()))
+        click.echo(f"{name}\t{classes}\t{folder}")
+
+
+@models.command()
+@click.argument("model", metavar="NAME|PATH")
+@debug_option
+def show(model: str) -> None:
+    """Show what a model is: classes, settings, and what it was trained on."""
+    from pancyte.workflows.models import load
+
+    for key, value in _flatten(load(model, device="cpu").manifest):
+        click.echo(f"{key} = {value}")
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in mapping.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

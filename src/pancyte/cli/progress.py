@@ -1,0 +1,46 @@
+"""How far a command is: a bar with the time left on a terminal, plain lines in a file or pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def image_progress() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield a function to call with the number of images done, that of all, and the latest one.
+
+    It writes to stderr, so that what a command prints stays usable in a pipe.
+    """
+    if not sys.stderr.isatty():
+        yield _print_line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (BarColumn(), MofNCompleteColumn(), Remaining(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=_escaped(text))
+
+        yield show
+
+
+def _print_line(done: int, total: int, text: str) -> None:
+    if done:
+        click.echo(f"[{done}/{total}] {text}", err=True)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

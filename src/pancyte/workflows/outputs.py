@@ -1,0 +1,142 @@
+"""Which images a prediction reads, and under which names it writes their results.
+
+All names are known before the first image is opened, so that nothing is overwritten by surprise:
+neither an earlier result nor the result of another image of the same run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pancyte.errors import UsageError
+from pancyte.io.images import find_images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+OBJECTS_FILE: Final = "objects.csv"
+RUN_FILE: Final = "run.json"
+_NAMED: Final = 3
+"""How many files an error message names before it counts the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image and the files that its segmentation is written to."""
+
+    image: Path
+    name: str
+    """Path of the image below its source, with ``/`` as separator; its name in the tables."""
+    labels: Path
+    """Label image to write, below the folder of the results."""
+    overlay: Path
+    """Picture to write, likewise."""
+
+
+def plan_jobs(sources: Sequence[Path]) -> list[Job]:
+    """Find the images of all sources and give each the names of its results.
+
+    Parameters
+    ----------
+    sources
+        Image files and folders; folders are searched at any depth, and results of earlier
+        predictions in them are left out. The folder structure is kept: below the source where
+        there is one, else below the deepest folder that holds all sources.
+
+    Returns
+    -------
+    list of Job
+        In the order of the names, each image once. The result of ``a/cell.png`` is named
+        ``a/cell_labels.tif``, or ``a/cell.png_labels.tif`` where another image of the same folder
+        is called ``cell`` too.
+
+    Raises
+    ------
+    InputError
+        A source does not exist, or there is no image.
+    UsageError
+        No source is given, or the sources lie on different drives.
+    """
+    if not sources:
+        raise UsageError("Expected at least one image or folder to predict, but got none.")
+    root = _common_folder(sources)
+    found = [path for source in sources for path in find_images(source)]
+    images = {Path(os.path.relpath(path.absolute(), root)): path for path in found}
+    relative = sorted(images)
+    return [
+        Job(
+            image=images[path],
+            name=path.as_posix(),
+            labels=stem.with_name(f"{stem.name}_labels.tif"),
+            overlay=stem.with_name(f"{stem.name}_overlay.png"),
+        )
+        for path, stem in zip(relative, unique_stems(relative), strict=True)
+    ]
+
+
+def check_overwriting(jobs: Sequence[Job], out: Path) -> None:
+    """Refuse to write over existing results.
+
+    Raises
+    ------
+    UsageError
+        Names what is there, and how to go on.
+    """
+    planned = [path for job in jobs for path in (job.labels, job.overlay)]
+    planned += [Path(OBJECTS_FILE), Path(RUN_FILE)]
+    existing = [path for path in planned if (out / path).exists()]
+    if existing:
+        msg = (
+            f"{out}: would overwrite {len(existing)} files: {_listed(existing)}. "
+            "Choose another folder, or add --overwrite (in Python, overwrite=True)."
+        )
+        raise UsageError(msg)
+
+
+def unique_stems(paths: Sequence[Path]) -> list[Path]:
+    """Return each path without its suffix, or with it where two would be the same.
+
+    Letter case does not tell names apart, since it does not on every file system.
+
+    Examples
+    --------
+    >>> [stem.name for stem in unique_stems([Path("a.png"), Path("a.tif"), Path("b.tif")])]
+    ['a.png', 'a.tif', 'b']
+    """
+    stems = [path.with_suffix("") for path in paths]
+    while True:
+        counts = Counter(_folded(stem) for stem in stems)
+        clashing = [
+            i
+            for i, (path, stem) in enumerate(zip(paths, stems, strict=True))
+            if counts[_folded(stem)] > 1 and stem != path
+        ]
+        if not clashing:
+            return stems
+        for i in clashing:
+            stems[i] = paths[i]
+
+
+def _folded(path: Path) -> str:
+    return path.as_posix().casefold()
+
+
+def _common_folder(sources: Sequence[Path]) -> Path:
+    folders = [s.absolute() if s.is_dir() else s.absolute().parent for s in sources]
+    if len(folders) == 1:
+        return folders[0]
+    try:
+        return Path(os.path.commonpath([source.absolute().parent for source in sources]))
+    except ValueError as error:
+        msg = f"{_listed(sources)}: lie on different drives. Predict them one drive at a time."
+        raise UsageError(msg) from error
+
+
+def _listed(paths: Iterable[Path]) -> str:
+    paths = list(paths)
+    rest = len(paths) - _NAMED
+    return ", ".join(map(str, paths[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")

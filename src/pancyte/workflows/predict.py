@@ -1,0 +1,305 @@
+"""``predict``: image files in, label images, overlays and one table of objects out.
+
+Images are read, segmented and written one after the other, so that memory does not grow with their
+number. What is finished stays, whatever happens to the images after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from pancyte.config import from_mapping, to_mapping
+from pancyte.errors import InputError, PartialError, ResourceError, UsageError
+from pancyte.inference.tiles import Tiling
+from pancyte.io.files import sha256_file, write_atomic
+from pancyte.io.images import read_image
+from pancyte.io.label_files import write_labels
+from pancyte.params import params
+from pancyte.runtime import PrecisionChoice, seed_everything, set_threads, warm_up
+from pancyte.tasks import Task
+from pancyte.viz.overlay import overlay, readable_magnification
+from pancyte.workflows.environment import describe_environment
+from pancyte.workflows.models import load
+from pancyte.workflows.outputs import Job, check_overwriting, plan_jobs
+from pancyte.workflows.results import Results, with_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from pancyte.inference.model import Model
+    from pancyte.types import ObjectTable, Segmentation
+
+_LOGGER = logging.getLogger(__name__)
+
+Report = Callable[[int, int, str], None]
+"""Called with the number of images done, that of all images, and a line about the latest one."""
+
+
+@params
+class PredictConfig:
+    """How images are segmented; the defaults suit most."""
+
+    model: str | None = None
+    """Name of a model, or path of a model folder; None is the bundled model."""
+    diameter: float | None = None
+    """Typical diameter of the objects in pixels of the image; None estimates it per image."""
+    axes: str | None = None
+    """Letters of the axes of the files, such as ``CYX``; None believes the files."""
+    channels: str | tuple[int | str, ...] | None = None
+    """Channels to use, by index or name, in the order for the network; None uses all."""
+    spacing: tuple[float, float] | None = None
+    """Micrometre per pixel along y and x; None believes the files."""
+    min_score: float = 0.0
+    """Objects with a lower score are left out; 0 to 1."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, ``cuda:1``; auto takes a GPU where there is one."""
+    precision: PrecisionChoice = "auto"
+    """auto takes bfloat16 where the device is faster with it."""
+    threads: int | None = None
+    """CPU threads; None takes all that this process may use."""
+    seed: int = 0
+    """Of the global random generators, which no part of a prediction draws from today."""
+    tiling: Tiling = Tiling()
+    """Size and overlap of the tiles that the network sees."""
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the model's task for finding objects that differ from those of the model."""
+
+    def __post_init__(self) -> None:
+        if self.diameter is not None and not 0 < self.diameter < np.inf:
+            msg = f"Expected diameter to be a positive number of pixels, but got {self.diameter}"
+            raise ValueError(msg)
+        if self.axes is not None and set(self.axes.strip().upper()) - set("TCZYXS"):
+            msg = f"Expected axes of the letters TCZYXS, such as CYX or YXC, but got {self.axes!r}"
+            raise ValueError(msg)
+        if not 0 <= self.min_score <= 1:
+            raise ValueError(f"Expected min_score to lie in 0 to 1, but got {self.min_score}")
+
+
+def predict(
+    sources: Sequence[Path | str] | Path | str,
+    out: Path | str,
+    config: PredictConfig | None = None,
+    *,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> Path:
+    """Segment image files and write the results into a folder.
+
+    Parameters
+    ----------
+    sources
+        Image files and folders of them, which are searched at any depth.
+    out
+        Folder for the results: for each image ``<stem>_labels.tif`` and ``<stem>_overlay.png`` in
+        the folder structure of the source, ``objects.csv`` and ``run.json``.
+    config
+        How to segment; None for the bundled model and its own settings.
+    overwrite
+        Whether results that are there may be replaced.
+    report
+        Called after each image.
+
+    Returns
+    -------
+    Path
+        ``out``.
+
+    Raises
+    ------
+    UsageError
+        Results would be overwritten, or an option does not fit.
+    InputError
+        There is no image, no image can be read, or the model is damaged.
+    PartialError
+        Some images failed; the message names them, and the results of the others are there.
+    ResourceError
+        The disk is full.
+    """
+    config = config or PredictConfig()
+    out = Path(out)
+    paths = [sources] if isinstance(sources, str | Path) else sources
+    jobs = plan_jobs([Path(path) for path in paths])
+    if not overwrite:
+        check_overwriting(jobs, out)
+    threads = set_threads(config.threads)
+    seed_everything(config.seed)
+    model = load_model(config)
+    warm_up()
+    results = Results(header=_describe(config, model, threads))
+    try:
+        _segment_all(jobs, out, model, config, results, report=report or _no_report)
+    except BaseException:
+        # Also on Ctrl-C: the table then lists the images that were finished. Where the disk is
+        # full, that error is the one to report.
+        with contextlib.suppress(ResourceError):
+            results.write(out, status="interrupted")
+        finished = len(results.images)
+        _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
+        raise
+    results.write(out, status="partial" if results.failures else "complete")
+    _raise_failures(results, out)
+    return out
+
+
+def load_model(config: PredictConfig) -> Model:
+    """Load the model of a prediction, with the tiling and the decoding that the settings ask for.
+
+    Raises
+    ------
+    UsageError
+        There is no such model or device, or the model's task has no such setting.
+    CheckpointError
+        The model is damaged.
+    """
+    model = load(config.model, device=config.device, precision=config.precision)
+    mapping = asdict(model.task)  # type: ignore[call-overload] # every task is a dataclass
+    mapping["decoding"] = {**mapping.get("decoding", {}), **config.decoding}
+    task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
+    return replace(model, task=task, tiling=config.tiling)
+
+
+def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, Any]:
+    environment = describe_environment()
+    return {
+        "pancyte": environment["packages"]["pancyte"],
+        "settings": to_mapping(config),
+        "model": {
+            "name": model.name,
+            "weights_sha256": model.manifest.get("weights_sha256"),
+            "task": to_mapping(model.task),
+        },
+        "device": str(next(model.network.parameters()).device),
+        "precision": model.precision,
+        "threads": threads,
+        "seed": config.seed,
+        "environment": environment,
+    }
+
+
+def _no_report(done: int, total: int, text: str) -> None:
+    """Report nothing."""
+
+
+def _segment_all(  # noqa: PLR0913 - the loop of predict, under a name
+    jobs: Sequence[Job],
+    out: Path,
+    model: Model,
+    config: PredictConfig,
+    results: Results,
+    *,
+    report: Report,
+) -> None:
+    report(0, len(jobs), "")
+    for done, job in enumerate(jobs, start=1):
+        try:
+            with _named_in_log(job.name):
+                table, entry = _segment_file(job, out, model, config)
+        except (InputError, UsageError) as error:
+            results.failures.append({"file": job.name, "error": str(error)})
+            report(done, len(jobs), f"{job.name}: failed")
+            continue
+        results.tables.append(with_file(table, job.name))
+        results.images.append(entry)
+        report(done, len(jobs), f"{job.name}: {table.num_objects} objects, {entry['seconds']} s")
+
+
+def _segment_file(
+    job: Job, out: Path, model: Model, config: PredictConfig
+) -> tuple[ObjectTable, dict[str, Any]]:
+    """Segment one image and write its results; return its objects and its entry in run.json."""
+    start = time.perf_counter()
+    read = read_image(job.image, axes=config.axes, channels=config.channels)
+    image = read.image
+    notes = list(read.notes)
+    if read.replaced:
+        notes.append(f"{read.replaced} pixels were NaN or infinite; the median took their place")
+    for note in notes:
+        _LOGGER.warning("%s", note)
+    found = model.segment(image, diameter=config.diameter, spacing=config.spacing)
+    found = _keep_scores(found, config.min_score)
+    write_labels(out / job.labels, found.labels, found.classes, spacing=found.spacing)
+    magnification = readable_magnification((found.labels.shape[1], found.labels.shape[2]))
+    write_png(out / job.overlay, overlay(image.pixels, found.labels, magnification=magnification))
+    entry = {
+        "file": job.name,
+        "sha256": sha256_file(job.image),
+        "labels": job.labels.as_posix(),
+        "overlay": job.overlay.as_posix(),
+        "shape": image.pixels.shape,
+        "axes": read.axes,
+        "channels": image.channels,
+        "spacing": found.spacing,
+        "replaced_pixels": read.replaced,
+        "scale": found.scale,
+        "num_objects": found.objects.num_objects,
+        "seconds": round(time.perf_counter() - start, 2),
+        "warnings": [*notes, *found.warnings],
+    }
+    return found.objects, entry
+
+
+def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
+    """Write a picture (Y, X, 3) as PNG, atomically."""
+    image = PillowImage.fromarray(picture)
+    # Level 2 takes a third of the time of the default and is hardly larger.
+    write_atomic(path, lambda stream: image.save(stream, format="PNG", compress_level=2))
+
+
+def _keep_scores(found: Segmentation, min_score: float) -> Segmentation:
+    """Leave out the objects with a lower score, and number the others 1..n again."""
+    keep = found.objects["score"] >= min_score
+    if keep.all():
+        return found
+    labels = np.zeros_like(found.labels)
+    new_ids = np.zeros(found.objects.num_objects, np.int32)
+    for k, name in enumerate(found.classes):
+        rows = np.flatnonzero(found.objects["class"] == name)
+        new_ids[rows] = np.where(keep[rows], np.cumsum(keep[rows]), 0)
+        table = np.zeros(int(found.labels[k].max(initial=0)) + 1, np.int32)
+        table[found.objects["label"][rows]] = new_ids[rows]
+        labels[k] = table[found.labels[k]]
+    objects = found.objects.with_columns({"label": new_ids}).select(keep)
+    return replace(found, labels=labels, objects=objects)
+
+
+@contextlib.contextmanager
+def _named_in_log(name: str) -> Iterator[None]:
+    """Put the name of the image in front of what is logged about it."""
+
+    def add_name(record: logging.LogRecord) -> bool:
+        record.msg, record.args = "%s: %s", (name, record.getMessage())
+        return True
+
+    loggers = [_LOGGER, logging.getLogger("pancyte.inference.model")]
+    for logger in loggers:
+        logger.addFilter(add_name)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(add_name)
+
+
+def _raise_failures(results: Results, out: Path) -> None:
+    if not results.failures:
+        return
+    lines = "".join(f"\n  {failure['error']}" for failure in results.failures)
+    total = len(results.failures) + len(results.images)
+    if not results.images:
+        raise InputError(f"None of {total} images could be segmented:{lines}")
+    msg = (
+        f"{len(results.failures)} of {total} images could not be segmented; the results of the "
+        f"others are in {out}:{lines}"
+    )
+    raise PartialError(msg)

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import sys
+
+from pancyte.cli.progress import image_progress
+
+
+def test_progress_is_plain_lines_without_a_terminal(capsys) -> None:
+    with image_progress() as report:
+        report(0, 2, "")
+        report(1, 2, "a.tif: 3 objects")
+        report(2, 2, "b.tif: failed")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "[1/2] a.tif: 3 objects\n[2/2] b.tif: failed\n"
+
+
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with image_progress() as report:
+        report(1, 2, "cell[1].tif: 3 objects")
+    err = capsys.readouterr().err
+    assert "1/2" in err
+    assert "cell[1].tif" in err

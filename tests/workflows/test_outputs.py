@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pancyte.errors import InputError, UsageError
+from pancyte.workflows.outputs import check_overwriting, plan_jobs, unique_stems
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def planned(*sources: Path) -> dict[str, str]:
+    return {job.name: job.labels.as_posix() for job in plan_jobs(sources)}
+
+
+def test_the_folder_structure_is_kept(tmp_path: Path) -> None:
+    touch(tmp_path, "day 1/b.tif", "day 2/b.tif", "a.png", "notes.txt")
+    assert planned(tmp_path) == {
+        "a.png": "a_labels.tif",
+        "day 1/b.tif": "day 1/b_labels.tif",
+        "day 2/b.tif": "day 2/b_labels.tif",
+    }
+    assert plan_jobs([tmp_path])[1].overlay.as_posix() == "day 1/b_overlay.png"
+
+
+def test_a_single_file_needs_no_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "deep/a.tif", "deep/b.tif")
+    assert planned(tmp_path / "deep/a.tif") == {"a.tif": "a_labels.tif"}
+
+
+def test_several_sources_are_placed_below_the_folder_that_holds_them(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.tif", "y/z/a.tif")
+    expected = {"x/a.tif": "x/a_labels.tif", "y/z/a.tif": "y/z/a_labels.tif"}
+    assert planned(tmp_path / "x", tmp_path / "y") == expected
+    assert planned(tmp_path / "x/a.tif", tmp_path / "y/z/a.tif") == expected
+
+
+def test_an_image_given_twice_is_read_once(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.tif")
+    assert planned(tmp_path / "x/a.tif", tmp_path / "x/a.tif") == {"a.tif": "a_labels.tif"}
+    assert list(planned(tmp_path / "x", tmp_path / "x/a.tif")) == ["x/a.tif"]
+
+
+def test_inputs_that_differ_in_suffix_alone_do_not_share_a_result(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a.tif", "b.tif", "A.jpg", "sub/a.png")
+    assert planned(tmp_path) == {
+        "A.jpg": "A.jpg_labels.tif",
+        "a.png": "a.png_labels.tif",
+        "a.tif": "a.tif_labels.tif",
+        "b.tif": "b_labels.tif",
+        "sub/a.png": "sub/a_labels.tif",
+    }
+
+
+def test_an_image_whose_name_is_the_longer_name_of_another_keeps_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a.tif", "a.png.tif")
+    assert sorted(planned(tmp_path).values()) == [
+        "a.png.tif_labels.tif",
+        "a.png_labels.tif",
+        "a.tif_labels.tif",
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.from_regex(r"[ab]\.?[ab]?\.(png|tif|PNG)", fullmatch=True), unique=True))
+def test_stems_are_unique(names: list[str]) -> None:
+    stems = unique_stems([Path(name) for name in names])
+    assert len(set(stems)) == len(names)
+
+
+def test_results_are_not_read_as_images(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "out/a_labels.tif", "out/a_overlay.png", "a_labels.tif")
+    assert list(planned(tmp_path)) == ["a.tif"]
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere: no such file or folder"):
+        plan_jobs([tmp_path / "nowhere"])
+
+
+def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.txt")
+    with pytest.raises(InputError, match="holds no image"):
+        plan_jobs([tmp_path])
+
+
+def test_no_source_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="at least one image or folder to predict, but got none"):
+        plan_jobs([])
+
+
+def test_check_overwriting_names_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"in/{name}.tif" for name in "abcde"))
+    jobs = plan_jobs([tmp_path / "in"])
+    out = tmp_path / "out"
+    check_overwriting(jobs, out)
+    touch(out, "unrelated.txt", "a_labels.tif")
+    with pytest.raises(UsageError, match=r"would overwrite 1 files: .*a_labels.tif\. Choose"):
+        check_overwriting(jobs, out)
+    touch(out, "b_overlay.png", "c_labels.tif", "objects.csv", "run.json")
+    with pytest.raises(UsageError, match=r"5 files: .* and 2 more\. .*--overwrite"):
+        check_overwriting(jobs, out)

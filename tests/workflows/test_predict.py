@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image as PillowImage
+from tests.blobs import spot_model, spots, write_spots
+
+from pancyte.cli.exits import run
+from pancyte.errors import ConfigError, InputError, PartialError, ResourceError, UsageError
+from pancyte.io.label_files import read_labels
+from pancyte.io.tables import read_csv, read_json
+from pancyte.workflows import predict as module
+from pancyte.workflows.predict import PredictConfig, predict
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch):
+    """Bright spots are the objects, whatever model is asked for; returns how it was asked for."""
+    asked = []
+
+    def load(name, **options):
+        asked.append((name, options))
+        return spot_model()
+
+    monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(module, "warm_up", lambda: 0.0)
+    return asked
+
+
+def content(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_predict_writes_labels_overlay_table_and_record(tmp_path: Path) -> None:
+    image = write_spots(tmp_path / "in/day 1/cells.tif")
+    out = predict(tmp_path / "in", tmp_path / "out")
+    assert sorted(content(out)) == [
+        "day 1/cells_labels.tif",
+        "day 1/cells_overlay.png",
+        "objects.csv",
+        "run.json",
+    ]
+    labels = read_labels(out / "day 1/cells_labels.tif")
+    assert np.array_equal(labels.labels[0] > 0, spots() > 0)
+    assert labels.labels.max() == 20
+    assert labels.classes == ("object",)
+    with PillowImage.open(out / "day 1/cells_overlay.png") as overlay:
+        assert overlay.size == (128 * 4, 96 * 4)
+    table = read_csv(out / "objects.csv")
+    assert table["file"] == ["day 1/cells.tif"] * 20
+    assert table["label"] == [str(i) for i in range(1, 21)]
+    assert set(table["class"]) == {"object"}
+    record = read_json(out / "run.json")
+    assert record["status"] == "complete"
+    assert record["model"]["name"] == "spots"
+    (entry,) = record["images"]
+    assert entry["file"] == "day 1/cells.tif"
+    assert entry["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert entry["labels"] == "day 1/cells_labels.tif"
+    assert entry["num_objects"] == 20
+    assert entry["scale"] == 1.0
+    assert entry["seconds"] > 0
+
+
+def test_the_table_has_the_promised_columns(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    table = read_csv(predict(tmp_path / "in", tmp_path / "out") / "objects.csv")
+    assert list(table) == [
+        "file", "class", "label", "score", "area", "centroid-0", "centroid-1", "bbox-0", "bbox-1",
+        "bbox-2", "bbox-3", "diameter", "intensity_mean-0", "touches_border",
+    ]  # fmt: skip
+    inside = int((spots() > 0).sum())
+    assert sum(map(float, table["area"])) == inside
+    assert set(table["intensity_mean-0"]) == {"200"}
+    assert set(table["touches_border"]) == {"false"}
+    assert all(0.9 < float(score) <= 1 for score in table["score"])
+
+
+def test_columns_are_united_over_images_and_micrometre_only_where_known(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/gray.tif")
+    color = np.repeat(spots()[..., None], 3, axis=-1)
+    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    tifffile.imwrite(
+        tmp_path / "in/rgb.ome.tif", np.moveaxis(color, -1, 0), photometric="minisblack",
+        metadata={"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm",
+                  "PhysicalSizeY": 0.5, "PhysicalSizeYUnit": "µm"}, **resolution,
+    )  # fmt: skip
+    out = predict(tmp_path / "in", tmp_path / "out")
+    table = read_csv(out / "objects.csv")
+    rows = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
+    gray = [row for row in rows if row["file"] == "gray.tif"]
+    rgb = [row for row in rows if row["file"] == "rgb.ome.tif"]
+    assert {row["intensity_mean-2"] for row in gray} == {""}
+    assert {row["intensity_mean-2"] for row in rgb} == {"200"}
+    assert {row["area_um2"] for row in gray} == {""}
+    assert all(float(row["area_um2"]) == float(row["area"]) / 4 for row in rgb)
+    assert read_labels(out / "rgb.ome_labels.tif").spacing == (0.5, 0.5)
+
+
+def test_a_second_run_names_what_it_would_overwrite_and_stops(tmp_path: Path, capsys) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    arguments = ["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert run(arguments) == 0
+    before = content(tmp_path / "out")
+    capsys.readouterr()
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert "would overwrite 4 files" in err
+    assert "a_labels.tif" in err
+    assert "--overwrite" in err
+    assert content(tmp_path / "out") == before
+    write_spots(tmp_path / "in/a.tif", brightness=100)
+    assert run([*arguments, "--overwrite"]) == 0
+    assert content(tmp_path / "out")["objects.csv"] != before["objects.csv"]
+
+
+def test_results_inside_the_folder_of_images_are_not_read_again(tmp_path: Path) -> None:
+    write_spots(tmp_path / "a.tif")
+    predict(tmp_path, tmp_path / "out")
+    predict(tmp_path, tmp_path / "out", overwrite=True)
+    predict(tmp_path, tmp_path, overwrite=False)
+    assert [e["file"] for e in read_json(tmp_path / "run.json")["images"]] == ["a.tif"]
+
+
+def test_the_last_line_says_where_the_results_are(tmp_path: Path, capsys) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    assert run(["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"The results are in {tmp_path / 'out'}\n"
+    assert err.startswith("[1/1] a.tif: 20 objects")
+
+
+def test_one_bad_file_is_reported_at_the_end_and_does_not_stop_the_others(
+    tmp_path: Path, capsys
+) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    (tmp_path / "in/b.tif").write_bytes((tmp_path / "in/a.tif").read_bytes()[:200])
+    write_spots(tmp_path / "in/c.tif")
+    (tmp_path / "in/d.png").write_bytes(b"not a picture")
+    assert run(["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 5
+    err = capsys.readouterr().err
+    assert "2 of 4 images could not be segmented; the results of the others are in" in err
+    assert "b.tif" in err.split("could not be")[1]
+    assert "d.png" in err.split("could not be")[1]
+    assert "Traceback" not in err
+    record = read_json(tmp_path / "out/run.json")
+    assert record["status"] == "partial"
+    assert [failure["file"] for failure in record["failures"]] == ["b.tif", "d.png"]
+    assert [entry["file"] for entry in record["images"]] == ["a.tif", "c.tif"]
+    assert not list((tmp_path / "out").glob("b*"))
+
+
+def test_all_files_bad_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"None of 1 images could be segmented:\n  .*a\.tif"):
+        predict(tmp_path / "in", tmp_path / "out")
+    with pytest.raises(PartialError, match="1 of 2 images"):
+        predict([tmp_path / "in", write_spots(tmp_path / "b.tif")], tmp_path / "out 2")
+
+
+def test_a_stack_gets_one_sentence(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "z.tif", np.zeros((5, 32, 32), np.uint8), imagej=True,
+                     metadata={"axes": "ZYX"})  # fmt: skip
+    with pytest.raises(InputError, match="stack of 5 slices.*3D or sliced model"):
+        predict(tmp_path / "z.tif", tmp_path / "out")
+
+
+def test_non_finite_pixels_are_counted_and_warned_about_once(tmp_path: Path, caplog) -> None:
+    pixels = spots().astype(np.float32)
+    pixels[0, :3] = [np.nan, np.inf, -np.inf]
+    tifffile.imwrite(tmp_path / "a.tif", pixels)
+    with caplog.at_level(logging.WARNING, "pancyte"):
+        predict(tmp_path / "a.tif", tmp_path / "out")
+    messages = [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()]
+    assert messages == ["a.tif: 3 pixels were NaN or infinite; the median took their place"]
+    (entry,) = read_json(tmp_path / "out/run.json")["images"]
+    assert entry["replaced_pixels"] == 3
+    assert entry["num_objects"] == 20
+
+
+@pytest.mark.parametrize("value", [0, 1, 65535])
+def test_a_constant_image_has_no_objects(tmp_path: Path, value: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.full((40, 50), value, np.uint16))
+    out = predict(tmp_path / "a.tif", tmp_path / "out")
+    assert not read_labels(out / "a_labels.tif").labels.any()
+    assert read_csv(out / "objects.csv")["label"] == []
+
+
+def test_interruption_keeps_what_is_finished_and_nothing_half(tmp_path: Path, monkeypatch) -> None:
+    for name in "abc":
+        write_spots(tmp_path / f"in/{name}.tif")
+    real = module.write_png
+
+    def interrupted(path: Path, picture: np.ndarray) -> None:
+        if path.name.startswith("b"):
+            raise KeyboardInterrupt
+        real(path, picture)
+
+    monkeypatch.setattr(module, "write_png", interrupted)
+    assert run(["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 130
+    record = read_json(tmp_path / "out/run.json")
+    assert record["status"] == "interrupted"
+    assert [entry["file"] for entry in record["images"]] == ["a.tif"]
+    assert set(read_csv(tmp_path / "out/objects.csv")["file"]) == {"a.tif"}
+    assert not list((tmp_path / "out").glob("c*"))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+@pytest.mark.parametrize("full", ["_labels.tif", "_overlay.png", "objects.csv", "run.json"])
+def test_a_full_disk_leaves_every_old_file_as_it_was(tmp_path: Path, monkeypatch, full) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    out = predict(tmp_path / "in", tmp_path / "out")
+    before = content(out)
+    write_spots(tmp_path / "in/a.tif", radius=5)
+    replace = Path.replace
+
+    def fail(self: Path, target: Path) -> Path:
+        if str(target).endswith(full):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    assert run(["predict", str(tmp_path / "in"), "-o", str(out), "--overwrite"]) == 4
+    after = content(out)
+    assert after.keys() == before.keys()
+    (name,) = [name for name in before if name.endswith(full)]
+    assert after[name] == before[name]
+
+
+def test_a_full_disk_is_an_error_of_resources(tmp_path: Path, monkeypatch) -> None:
+    write_spots(tmp_path / "in/a.tif")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pancyte.io.files.os.fsync", fail)
+    with pytest.raises(ResourceError, match=r"a_labels\.tif: not written, because the disk is"):
+        predict(tmp_path / "in", tmp_path / "out")
+
+
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    with pytest.raises(UsageError, match=r"a\.tif"):
+        predict(image, image)
+    assert np.array_equal(tifffile.imread(image), spots())
+
+
+# Each option changes something: none is accepted and ignored.
+
+
+def record_with(tmp_path: Path, *options: str, image: Path | None = None) -> dict:
+    image = image or write_spots(tmp_path / "a.tif")
+    arguments = ["predict", str(image), "-o", str(tmp_path / "out"), "--overwrite", *options]
+    assert run(arguments) == 0
+    return read_json(tmp_path / "out/run.json")
+
+
+def test_option_model_is_used(tmp_path: Path, model) -> None:
+    assert record_with(tmp_path, "--model", "x")["settings"]["model"] == "x"
+    assert model[-1][0] == "x"
+
+
+def test_option_device_and_precision_is_used(tmp_path: Path, model) -> None:
+    record_with(tmp_path, "--set", "device=cpu", "--set", "precision=float32")
+    assert model[-1][1] == {"device": "cpu", "precision": "float32"}
+
+
+def test_option_diameter_is_used(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "load", lambda *_, **__: spot_model(diameter=16.0))
+    assert record_with(tmp_path, "--diameter", "32")["images"][0]["scale"] == 0.5
+    assert record_with(tmp_path, "--diameter", "8")["images"][0]["scale"] == 2.0
+
+
+def test_option_axes_is_used(tmp_path: Path, capsys) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", np.stack([spots()] * 2), photometric="minisblack")
+    image = tmp_path / "m.tif"
+    assert run(["predict", str(image), "-o", str(tmp_path / "out")]) == 3
+    assert "Give --axes" in capsys.readouterr().err
+    assert record_with(tmp_path, "--axes", "CYX", image=image)["images"][0]["axes"] == "CYX"
+
+
+def test_option_channels_is_used(tmp_path: Path) -> None:
+    planes = np.stack([np.zeros_like(spots()), spots(), np.full_like(spots(), 255)])
+    tifffile.imwrite(tmp_path / "c.tif", planes, imagej=True, metadata={"axes": "CYX"})
+    record = record_with(tmp_path, "--channels", "1", image=tmp_path / "c.tif")
+    assert record["num_objects"] == 20
+    assert record["images"][0]["shape"] == [1, 96, 128]
+
+
+def test_option_spacing_is_used(tmp_path: Path) -> None:
+    record = record_with(tmp_path, "--set", "spacing=[0.5, 0.25]")
+    assert record["images"][0]["spacing"] == [0.5, 0.25]
+    table = read_csv(tmp_path / "out/objects.csv")
+    assert float(table["area_um2"][0]) == float(table["area"][0]) / 8
+
+
+def test_option_min_score_is_used(tmp_path: Path) -> None:
+    assert record_with(tmp_path)["num_objects"] == 20
+    assert record_with(tmp_path, "--set", "min_score=1")["num_objects"] == 0
+    assert not read_labels(tmp_path / "out/a_labels.tif").labels.any()
+
+
+def test_option_threads_is_used(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert record_with(tmp_path, "--set", "threads=1")["threads"] == 1
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_option_seed_is_used(tmp_path: Path) -> None:
+    assert record_with(tmp_path, "--set", "seed=7")["seed"] == 7
+    first = np.random.random()
+    record_with(tmp_path, "--set", "seed=7")
+    assert np.random.random() == first
+
+
+def test_option_tiling_is_used(tmp_path: Path, monkeypatch) -> None:
+    seen = []
+    real = module.replace
+
+    def spy(value, **changes):
+        seen.append(changes.get("tiling"))
+        return real(value, **changes)
+
+    monkeypatch.setattr(module, "replace", spy)
+    record = record_with(tmp_path, "--set", "tiling.tile=64", "--set", "tiling.overlap=32")
+    assert record["settings"]["tiling"] == {"tile": 64, "overlap": 32, "batch": 1}
+    assert any(t is not None and t.tile == 64 for t in seen)
+
+
+def test_option_decoding_is_used(tmp_path: Path) -> None:
+    record = record_with(tmp_path, "--set", "decoding.min_size=500")
+    assert record["num_objects"] == 0
+    assert record["model"]["task"]["decoding"]["min_size"] == 500
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("diametre=3", r"unknown key 'diametre' \(did you mean 'diameter'\?\)"),
+        ("decoding.min_sise=3", r"min_sise' \(did you mean 'min_size'\?\)"),
+        ("decoding.min_size=big", "min_size.*valid integer"),
+        ("min_score=2", "Expected min_score to lie in 0 to 1, but got 2"),
+        ("diameter=-1", "Expected diameter to be a positive number of pixels, but got -1"),
+        ("axes=QQ", "Expected axes of the letters TCZYXS, such as CYX or YXC, but got 'QQ'"),
+        ("tiling.tile=100", "Expected tile to be a multiple of 32, but got 100"),
+        ("precision=float8", "precision"),
+        ("nothing", "expected key=value"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Path, capsys, override: str, message: str) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    assert run(["predict", str(image), "-o", str(tmp_path / "out"), "--set", override]) == 2
+    err = capsys.readouterr().err
+    assert re.search(message, err), err
+    assert not (tmp_path / "out").exists()
+
+
+def test_config_refuses_values_out_of_range() -> None:
+    with pytest.raises(ValueError, match="Expected min_score to lie in 0 to 1, but got -0.1"):
+        PredictConfig(min_score=-0.1)
+    with pytest.raises(ConfigError, match="unknown key"):
+        module.load_model(PredictConfig(decoding={"no": 1}))
+
+
+def test_settings_do_not_leak_into_the_next_call(tmp_path: Path) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    first = predict(image, tmp_path / "1")
+    predict(image, tmp_path / "2", PredictConfig(decoding={"min_size": 500}, min_score=0.5))
+    third = predict(image, tmp_path / "3")
+    assert (first / "objects.csv").read_bytes() == (third / "objects.csv").read_bytes()
+    assert json.loads((third / "run.json").read_text())["settings"]["min_score"] == 0
