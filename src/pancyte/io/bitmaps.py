@@ -86,18 +86,16 @@ def _pillow(
         msg = f"{path}: has pixels of mode {image.mode}. Convert it to gray or RGB."
         raise InputError(msg)
     width, height = image.size
-    palette = None
-    if image.mode == "P" and not indices and image.palette is not None:
-        palette = np.frombuffer(image.palette.tobytes(), np.uint8).reshape(-1, 3)
-    samples = _PILLOW_SAMPLES[image.mode]
+    colors = image.mode == "P" and not indices
+    samples = 3 if colors else _PILLOW_SAMPLES[image.mode]
     dtype = np.dtype(np.bool_ if image.mode == "1" else np.uint8)
-    header = _header(kind, (height, width), samples, dtype, alpha=samples == 4, palette=palette)
+    header = _header(kind, (height, width), samples, dtype, alpha=samples == 4)
 
     def decode() -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image.load()
-        return np.asarray(image)
+        return np.asarray(image.convert("RGB") if colors else image)
 
     return header, decode
 
@@ -109,10 +107,9 @@ def _header(
     dtype: np.dtype[Any],
     *,
     alpha: bool,
-    palette: Array | None = None,
 ) -> Header:
     shape, axes = ((*size, samples), "YXS") if samples > 1 else (size, "YX")
-    return Header(format=kind, shape=shape, axes=axes, dtype=dtype, alpha=alpha, palette=palette)
+    return Header(format=kind, shape=shape, axes=axes, dtype=dtype, alpha=alpha)
 
 
 def write_png(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> None:

@@ -6,6 +6,7 @@ is code and nothing is unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ import safetensors.numpy
 import tomli_w
 
 from pancyte.errors import CheckpointError
-from pancyte.io.files import sha256_file, write_bytes, write_text
+from pancyte.io.files import sha256_file, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
-    """Write a model folder; each of its two files is replaced atomically.
+    """Write a model folder; its two files are replaced together, when both are on the disk.
 
     Parameters
     ----------
@@ -59,25 +60,25 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False)
         A weight is too large for float16.
     ResourceError
         The disk is full.
-
-    Notes
-    -----
-    The weights are written before the manifest. A crash in between leaves a manifest whose hash
-    does not fit, which :func:`load_checkpoint` refuses: replace a checkpoint that is in use by
-    writing a new folder and renaming it.
     """
     weights = {
         name: _stored(name, np.asarray(array, order="C"), half=half)
         for name, array in checkpoint.weights.items()
     }
-    write_bytes(folder / WEIGHTS_NAME, safetensors.numpy.save(weights))
+    content = safetensors.numpy.save(weights)
     manifest = {
         **checkpoint.manifest,
         "format_version": FORMAT_VERSION,
-        "weights_sha256": sha256_file(folder / WEIGHTS_NAME),
+        "weights_sha256": hashlib.sha256(content).hexdigest(),
         "weights_precision": "float16" if half else "as trained",
     }
-    write_text(folder / MANIFEST_NAME, tomli_w.dumps(manifest))
+    text = tomli_w.dumps(manifest).encode("utf-8")
+    write_together(
+        {
+            folder / WEIGHTS_NAME: lambda stream: stream.write(content),
+            folder / MANIFEST_NAME: lambda stream: stream.write(text),
+        }
+    )
 
 
 def _stored(name: str, array: npt.NDArray[Any], *, half: bool) -> npt.NDArray[Any]:

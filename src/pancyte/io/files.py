@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pancyte.errors import InputError, PancyteError, ResourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 _CHUNK_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -46,24 +46,49 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     The bytes and then the folder are flushed to the disk (fsync) around the rename, so that the
     promise also holds after a power failure on file systems that keep the order of flushed writes.
     """
-    path = Path(path)
-    if path.is_dir():
-        msg = f"{path}: is a folder, so no file can be written there. Choose another name."
-        raise UsageError(msg)
-    with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-        try:
-            with temporary.open("x+b") as stream:
-                write(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(path)
-            _flush_folder(path.parent)
-        except BaseException:
-            # Also for KeyboardInterrupt: nothing may be left lying about.
+    write_together({path: write})
+
+
+def write_together(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None:
+    """Write several files that belong together: none is replaced before all are on the disk.
+
+    Parameters
+    ----------
+    writers
+        For each file what :func:`write_atomic` takes for one.
+
+    Raises
+    ------
+    ResourceError, UsageError
+        As :func:`write_atomic`.
+
+    Notes
+    -----
+    Only a crash between two renames, which follow each other at once, leaves a mixture.
+    """
+    staged: dict[Path, Path] = {}
+    try:
+        for path, write in writers.items():
+            if path.is_dir():
+                msg = f"{path}: is a folder, so no file can be written there. Choose another name."
+                raise UsageError(msg)
+            with _explained(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # Known before it is opened, so that an interrupt at any moment removes it.
+                staged[path] = path.parent / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+                with staged[path].open("xb") as stream:
+                    write(stream)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+        for path, temporary in staged.items():
+            with _explained(path):
+                temporary.replace(path)
+        for folder in {path.parent for path in staged}:
+            _flush_folder(folder)
+    except BaseException:  # also KeyboardInterrupt: nothing may be left lying about
+        for temporary in staged.values():
             temporary.unlink(missing_ok=True)
-            raise
+        raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:

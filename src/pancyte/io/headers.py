@@ -35,8 +35,8 @@ class Header:
     """Whether the last of the color samples (axis S) is opacity."""
     palette: Array | None = None
     """(N, 3) colors that the pixels are indices of; None where pixels are intensities."""
-    white_is_zero: bool = False
-    """Whether 0 is the brightest value."""
+    black: int | None = None
+    """The value of black where 0 is white; None where 0 is black."""
     notes: tuple[str, ...] = ()
     """What the reader noticed and the user should know."""
 
@@ -45,3 +45,9 @@ class Header:
         """Memory that reading takes at its peak: the decoded pixels and their float32 copies."""
         colors = 1 if self.palette is None else 3
         return math.prod(self.shape) * colors * (self.dtype.itemsize + 8)
+
+    def spatial_spacing(self, ndim: int) -> tuple[float, ...] | None:
+        """Return the micrometre per pixel of each spatial axis, or None if one is unknown."""
+        values = [self.spacing.get(axis) for axis in "ZYX"[-ndim:]]
+        known = tuple(value for value in values if value is not None)
+        return known if len(known) == ndim else None

@@ -86,8 +86,8 @@ def read_image(
     notes = list(header.notes)
     if header.palette is not None:
         array, named = header.palette[array], named + "C"
-    if header.white_is_zero and array.dtype.kind == "u":
-        array = np.iinfo(array.dtype).max - array
+    if header.black is not None:
+        array = (header.black - array).astype(array.dtype)
         notes.append("0 is white in this file, so that its values were inverted")
     if header.alpha and named[header.axes.index("S")] == "C":
         array, note = _drop_alpha(array, header.axes.index("S"))
@@ -95,10 +95,11 @@ def read_image(
     planes = to_image_axes(array, named)
     names = header.channels if len(header.channels) == len(planes) else ()
     chosen = choose_channels(channels, names, count=len(planes), where=str(path))
-    pixels, replaced = _finite_pixels(planes[chosen], path)
+    kept = planes if channels is None else planes[chosen]
+    pixels, replaced = _finite_pixels(kept, path)
     image = Image(
         pixels=pixels,
-        spacing=image_spacing(header, pixels.ndim - 1),
+        spacing=header.spatial_spacing(pixels.ndim - 1),
         channels=tuple(names[i] for i in chosen) if names else (),
     )
     return ReadImage(image=image, axes=named, replaced=replaced, notes=tuple(notes))
@@ -114,13 +115,6 @@ def probe_image(path: Path | str) -> Header:
     """
     with open_raster(Path(path), max_bytes=1 << 62) as (header, _):
         return header
-
-
-def image_spacing(header: Header, ndim: int) -> tuple[float, ...] | None:
-    """Return the micrometre per pixel of each spatial axis, or None if one of them is unknown."""
-    values = [header.spacing.get(axis) for axis in "ZYX"[-ndim:]]
-    known = tuple(value for value in values if value is not None)
-    return known if len(known) == ndim else None
 
 
 def _drop_alpha(array: Array, axis: int) -> tuple[Array, list[str]]:

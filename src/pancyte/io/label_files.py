@@ -20,7 +20,6 @@ import tifffile
 from pancyte.errors import InputError
 from pancyte.io.axes import resolve_axes, to_image_axes
 from pancyte.io.files import write_atomic
-from pancyte.io.images import image_spacing
 from pancyte.io.raster import open_raster
 
 if TYPE_CHECKING:
@@ -81,6 +80,9 @@ def read_labels(
     with open_raster(path, max_bytes=max_bytes, indices=True) as (header, decode):
         named = resolve_axes(header.shape, header.axes, axes=axes, where=str(path))
         array = decode()
+    if header.alpha:
+        samples = header.axes.index("S")
+        array = array.take(range(array.shape[samples] - 1), axis=samples)
     if "S" in header.axes and axes is None:
         array, named = _one_plane(array, header, path)
     ids = to_image_axes(_whole_numbers(array, path), named)
@@ -89,16 +91,15 @@ def read_labels(
     return ReadLabels(
         labels=labels,
         classes=classes,
-        spacing=image_spacing(header, labels.ndim - 1),
+        spacing=header.spatial_spacing(labels.ndim - 1),
         original_ids=original_ids,
     )
 
 
 def _one_plane(array: Array, header: Header, path: Path) -> tuple[Array, str]:
     axis = header.axes.index("S")
-    colors = array.take(range(array.shape[axis] - header.alpha), axis=axis)
-    first = colors.take(0, axis=axis)
-    if not np.array_equal(colors, np.broadcast_to(np.expand_dims(first, axis), colors.shape)):
+    first = array.take(0, axis=axis)
+    if not (array == np.expand_dims(first, axis)).all():
         msg = (
             f"{path}: is a color picture (shape {header.shape}) whose planes differ, so that it "
             "does not say which object a pixel belongs to. Save ids as a gray image; if each plane "

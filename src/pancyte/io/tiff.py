@@ -17,6 +17,7 @@ import tifffile
 from pancyte.errors import InputError
 from pancyte.io.axes import micrometres
 from pancyte.io.headers import Array, Decoder, Header
+from pancyte.io.tiff_checks import check_pages, check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _SIDE_IMAGES = {"Label", "Macro", "Thumbnail", "Overview"}
 @contextmanager
 def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, Decoder]]:
     """Open a TIFF file; with ``indices`` a palette image gives its indices, not its colors."""
+    check_pages(path)
     with _captured_log() as messages, tifffile.TiffFile(path) as tif:
         all_series = [s for s in tif.series if s.name not in _SIDE_IMAGES]
         if not all_series:
@@ -39,7 +41,7 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
             raise InputError(msg)
         series = all_series[0]
         for one in all_series:
-            _check_complete(one, tif.filehandle.size, path)
+            check_pixels(one, tif.filehandle.size, path)
         if len(all_series) == 1:
             shape, axes, dtype = series.shape, series.axes, series.dtype
         else:
@@ -54,7 +56,7 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
             channels=_channel_names(tif),
             alpha=_has_alpha(page),
             palette=None if indices else _palette(tif, page),
-            white_is_zero=page.photometric == 0 and page.bitspersample > 1,
+            black=_black(page),
             notes=tuple(messages),
         )
 
@@ -66,28 +68,6 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
             )
 
         yield header, decode
-
-
-def _check_complete(series: Any, size: int, path: Path) -> None:  # noqa: ANN401 - tifffile is untyped
-    # tifffile fills what is missing with zeros, without an error.
-    missing = sum(page is None for page in series.pages)
-    if missing:
-        msg = (
-            f"{path}: {missing} of {len(series.pages)} planes are missing. The file is truncated, "
-            "or its other files are not beside it. Copy it again, with all of its files."
-        )
-        raise InputError(msg)
-    for page in series.pages:
-        ends = [
-            offset + count
-            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        ]
-        if ends and max(ends) > size:
-            msg = (
-                f"{path}: is truncated: its pixels end at byte {max(ends)}, but the file has "
-                f"{size}. Copy it again."
-            )
-            raise InputError(msg)
 
 
 def _common_planes(
@@ -110,6 +90,13 @@ def _common_planes(
 def _has_alpha(page: Any) -> bool:  # noqa: ANN401
     # 1 and 2 are associated and unassociated alpha; 0 is not specified and so a channel.
     return bool(page.extrasamples) and int(page.extrasamples[-1]) in {1, 2}
+
+
+def _black(page: Any) -> int | None:  # noqa: ANN401
+    # A 1-bit image is a mask, where 1 is the object whatever it is printed with.
+    if page.photometric != 0 or page.bitspersample == 1 or page.dtype.kind != "u":
+        return None
+    return int(2**page.bitspersample) - 1
 
 
 def _palette(tif: tifffile.TiffFile, page: Any) -> Array | None:  # noqa: ANN401
@@ -164,7 +151,9 @@ def _ome_spacing(tif: tifffile.TiffFile) -> dict[str, float]:
 
 def _channel_names(tif: tifffile.TiffFile) -> tuple[str, ...]:
     if not tif.is_ome:
-        return ()
+        # ImageJ labels the planes; they are names of channels where there are as many of them.
+        labels = (tif.imagej_metadata or {}).get("Labels", ())
+        return tuple(str(label) for label in labels) if isinstance(labels, list) else ()
     channels = _ome_pixels(tif).get("Channel", [])
     channels = channels if isinstance(channels, list) else [channels]
     names = tuple(str(channel.get("Name", "")) for channel in channels)
