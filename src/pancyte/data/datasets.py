@@ -1,14 +1,14 @@
-"""Patches for training and whole images for validation.
+"""Patches for training.
 
 A patch depends on (seed, epoch, index) and on nothing else: not on the worker that makes it, nor on
-what was made before. The geometry, the change of intensities and the encoding of labels come in as
-callables, so that this module knows no task.
+what was made before. The geometry and the change of intensities come in as callables, the encoding
+of labels with the task, so that this module knows neither augmentation nor networks.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,14 +20,12 @@ from pancyte.data.patches import (
     cut_patch,
     load_record,
     place_window,
-    read_pixels,
-    read_targets,
 )
 from pancyte.data.sampling import record_probabilities
 from pancyte.ops.warp import Matrix, Window
 from pancyte.params import params
 from pancyte.runtime import sample_generator
-from pancyte.types import FloatArray, IntArray
+from pancyte.types import FloatArray
 
 if TYPE_CHECKING:
     from pancyte.data.records import Record
@@ -159,17 +157,3 @@ class PatchDataset(Dataset[dict[str, npt.NDArray[Any]]]):
             _, oldest = self._cache.popitem(last=False)
             self._cached_bytes -= oldest.nbytes
         return loaded
-
-
-def whole_images(
-    records: Sequence[Record], classes: tuple[str, ...]
-) -> Iterator[tuple[Record, FloatArray, IntArray]]:
-    """Yield each record with its pixels (C, Y, X), as in the file, and its labels (K, Y, X).
-
-    For validation through the same path as prediction. Where the annotation cannot be trusted the
-    labels are 0.
-    """
-    for record in records:
-        pixels = read_pixels(record)
-        labels, valid = read_targets(record, classes, pixels.shape[1:])
-        yield record, pixels, labels if valid is None else np.where(valid, labels, 0)
