@@ -11,13 +11,13 @@ import errno
 import hashlib
 import os
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pancyte.errors import InputError, PancyteError, ResourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -66,12 +66,13 @@ def write_together(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None
     -----
     Only a crash between two renames, which follow each other at once, leaves a mixture.
     """
+    for path in writers:
+        if path.is_dir():
+            msg = f"{path}: is a folder, so no file can be written there. Choose another name."
+            raise UsageError(msg)
     staged: dict[Path, Path] = {}
     try:
         for path, write in writers.items():
-            if path.is_dir():
-                msg = f"{path}: is a folder, so no file can be written there. Choose another name."
-                raise UsageError(msg)
             with _explained(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 # Known before it is opened, so that an interrupt at any moment removes it.
