@@ -169,12 +169,10 @@ def test_task_trains_its_own_network_one_step():
     torch.manual_seed(0)
     network = task.network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    images = torch.rand(2, 2, 64, 80)
-    targets = {name: value.expand(2, -1, -1, -1) for name, value in batch_of(
-        task.encode(discs())
-    ).items()}  # fmt: skip
+    images = torch.rand(1, 2, 32, 32)
+    targets = batch_of(task.encode(discs()[:, 16:48, 10:42]))
     totals = []
-    for _ in range(3):
+    for _ in range(2):
         loss = sum(task.losses(network, images, targets).values())
         optimizer.zero_grad()
         loss.backward()

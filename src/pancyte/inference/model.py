@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from pancyte.types import FloatArray
 
 _LOGGER = logging.getLogger(__name__)
+
+# The size of objects is estimated from samples where an image has more pixels for the network.
+_SAMPLE_PIXELS: Final = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +212,7 @@ class _Run:
         return self._latest[1]
 
     def _probe(self, scale: float) -> Probe:
-        windows = sample_windows(self.shape, scale)
+        windows = sample_windows(self.shape, scale, most_pixels=_SAMPLE_PIXELS)
         if len(windows) == 1:
             parts = [self.segment(scale)]
         else:

@@ -94,7 +94,7 @@ def settle_scale(
         possible = limit_scale(wanted, shape)
         if 1 / _TOLERANCE <= possible / current.scale <= _TOLERANCE:
             limited = not 1 / _TOLERANCE <= wanted / possible <= _TOLERANCE
-            warnings = (limited_message(possible, wanted),) if limited else ()
+            warnings = (limited_message(current.scale, wanted),) if limited else ()
             return Settled(current.scale, current.diameter, warnings)
         if passes_left:
             current = probe(possible)
@@ -130,7 +130,7 @@ def limit_scale(scale: float, shape: tuple[int, int]) -> float:
 
 
 def sample_windows(
-    shape: tuple[int, int], scale: float, *, most_pixels: int = 2**22
+    shape: tuple[int, int], scale: float, *, most_pixels: int
 ) -> list[tuple[slice, slice]]:
     """Return windows of an image that together have at most so many pixels after scaling.
 
@@ -139,7 +139,7 @@ def sample_windows(
 
     Examples
     --------
-    >>> sample_windows((100, 100), 1.0)
+    >>> sample_windows((100, 100), 1.0, most_pixels=10_000)
     [(slice(0, 100, None), slice(0, 100, None))]
     >>> sample_windows((100, 100), 1.0, most_pixels=400)[0]
     (slice(20, 30, None), slice(20, 30, None))
