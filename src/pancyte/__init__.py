@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pancyte.workflows.models import load
     from pancyte.workflows.predict import PredictConfig, predict
     from pancyte.workflows.prepare import prepare
-    from pancyte.workflows.train import TrainConfig, train
+    from pancyte.workflows.train import train
+    from pancyte.workflows.train_config import TrainConfig
 
 __all__ = [
     "CheckpointError",
@@ -69,7 +70,7 @@ _MODULES = {
     "PredictConfig": "pancyte.workflows.predict",
     "ResourceError": "pancyte.errors",
     "Segmentation": "pancyte.types",
-    "TrainConfig": "pancyte.workflows.train",
+    "TrainConfig": "pancyte.workflows.train_config",
     "UsageError": "pancyte.errors",
     "evaluate": "pancyte.workflows.evaluate",
     "load": "pancyte.workflows.models",
