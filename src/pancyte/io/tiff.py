@@ -35,7 +35,7 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
     """Open a TIFF file; with ``indices`` a palette image gives its indices, not its colors."""
     check_pages(path)
     with _captured_log() as messages, tifffile.TiffFile(path) as tif:
-        all_series = [s for s in tif.series if s.name not in _SIDE_IMAGES]
+        all_series = _images(tif)
         if not all_series:
             msg = f"{path}: holds no image. Check how it was made."
             raise InputError(msg)
@@ -68,6 +68,20 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
             )
 
         yield header, decode
+
+
+def _images(tif: tifffile.TiffFile) -> list[Any]:
+    """Return the series of a file without thumbnails and the smaller levels of a pyramid.
+
+    tifffile also takes pages for levels whose sizes alone look like it; those are images.
+    """
+    return [
+        level
+        for series in tif.series
+        if series.name not in _SIDE_IMAGES
+        for number, level in enumerate(series.levels)
+        if number == 0 or not (level.keyframe.is_reduced or level.keyframe.is_subifd)
+    ]
 
 
 def _common_planes(

@@ -113,7 +113,8 @@ def check_pixels(series: Any, size: int, path: Path) -> None:  # noqa: ANN401 - 
 
 def _has_all_segments(page: Any) -> bool:  # noqa: ANN401
     if page.is_contiguous:
-        return int(page.databytecounts[0]) >= int(page.nbytes)
+        num_bytes: int = sum(page.databytecounts)
+        return num_bytes >= int(page.nbytes)
     num_segments: int = math.prod(page.chunked)
     return len(page.dataoffsets) >= num_segments
 
