@@ -1,0 +1,99 @@
+"""Model folders."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pancyte.errors import CheckpointError
+from pancyte.io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+
+WEIGHTS = {
+    "conv.weight": np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32),
+    "norm.count": np.array(7, np.int64),
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    save_checkpoint(tmp_path / "model", Checkpoint({"classes": ["object"]}, WEIGHTS))
+    return tmp_path / "model"
+
+
+def test_load_checkpoint_returns_what_was_saved(folder):
+    loaded = load_checkpoint(folder)
+    assert loaded.manifest["classes"] == ["object"]
+    assert loaded.weights.keys() == WEIGHTS.keys()
+    for name, array in WEIGHTS.items():
+        np.testing.assert_array_equal(loaded.weights[name], array)
+        assert loaded.weights[name].dtype == array.dtype
+
+
+def test_save_checkpoint_can_store_half_and_loads_float32(folder):
+    size = (folder / "weights.safetensors").stat().st_size
+    save_checkpoint(folder, Checkpoint({}, WEIGHTS), half=True)
+    assert (folder / "weights.safetensors").stat().st_size < size
+    weights = load_checkpoint(folder).weights
+    assert weights["conv.weight"].dtype == np.float32
+    np.testing.assert_allclose(weights["conv.weight"], WEIGHTS["conv.weight"], rtol=1e-3)
+    assert weights["norm.count"] == 7
+
+
+def test_save_checkpoint_refuses_weights_beyond_half(tmp_path):
+    weights = {"w": np.array([1e6], np.float32)}
+    with pytest.raises(ValueError, match=r"below 65504 for float16, but w reaches 1000000"):
+        save_checkpoint(tmp_path, Checkpoint({}, weights), half=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_load_checkpoint_detects_every_changed_byte(folder):
+    path = folder / "weights.safetensors"
+    whole = path.read_bytes()
+    for position in range(0, len(whole), 17):
+        content = bytearray(whole)
+        content[position] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"SHA-256 is .* but model\.toml expects"):
+            load_checkpoint(folder)
+
+
+def test_load_checkpoint_refuses_truncated_weights(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(CheckpointError, match="Copy the folder again"):
+        load_checkpoint(folder)
+
+
+def test_load_checkpoint_refuses_weights_that_are_something_else(folder):
+    from pancyte.io.files import sha256_file
+
+    path, manifest = folder / "weights.safetensors", folder / "model.toml"
+    before = sha256_file(path)
+    path.write_bytes(b"not safetensors")
+    manifest.write_text(manifest.read_text().replace(before, sha256_file(path)))
+    with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
+        load_checkpoint(folder)
+
+
+def test_load_checkpoint_names_a_missing_file(folder, tmp_path):
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors is missing beside model\.t"):
+        load_checkpoint(folder)
+    with pytest.raises(CheckpointError, match=r"holds no model\.toml. A model is a folder with"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"none: no such folder"):
+        load_checkpoint(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("format_version = 99\nweights_sha256 = 'x'", "has format version 99, but this .* up to 1"),
+        ("name = 'something else'", "is not the manifest of a pancyte model"),
+        ("= 3", "cannot be read as TOML"),
+    ],
+)
+def test_load_checkpoint_says_what_is_wrong_with_the_manifest(folder, text, match):
+    (folder / "model.toml").write_text(text)
+    with pytest.raises(CheckpointError, match=match):
+        load_checkpoint(folder)
