@@ -19,12 +19,14 @@ from pancyte.tasks import Task
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from pancyte.runtime import PrecisionChoice
 
 DEFAULT_MODEL: Final = "generalist"
 """Name of the bundled model that is used when none is asked for."""
+
+_COUNTER: Final = ".num_batches_tracked"
 
 
 def load(
@@ -108,7 +110,7 @@ def save_model(
         "task": to_mapping(task),
         "provenance": dict(provenance),
     }
-    weights = {key: value.detach().cpu().numpy() for key, value in network.state_dict().items()}
+    weights = {key: value.detach().cpu().numpy() for key, value in _weights(network).items()}
     save_checkpoint(folder, Checkpoint(manifest, weights), half=half)
 
 
@@ -143,8 +145,9 @@ def _read_task(manifest: Mapping[str, Any], folder: Path) -> Task:
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
     """Load the weights strictly, or say which of them do not belong to the task."""
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in checkpoint.weights.items()}
+    expected = {name: tuple(value.shape) for name, value in _weights(network).items()}
+    weights = {k: v for k, v in checkpoint.weights.items() if not k.endswith(_COUNTER)}
+    found = {name: value.shape for name, value in weights.items()}
     if expected != found:
         wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
         first = wrong[0]
@@ -154,6 +157,11 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
             f"{found.get(first, 'nothing')}. Copy the whole folder of the model again."
         )
         raise CheckpointError(msg)
-    network.load_state_dict(
-        {name: torch.from_numpy(value) for name, value in checkpoint.weights.items()}
-    )
+    state = {name: torch.from_numpy(value) for name, value in weights.items()}
+    network.load_state_dict(state, strict=False)
+
+
+def _weights(network: nn.Module) -> dict[str, Tensor]:
+    """Return what decides the outputs: all but the counts of batches, which nothing reads."""
+    state = network.state_dict()
+    return {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
