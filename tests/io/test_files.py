@@ -106,6 +106,15 @@ def test_write_atomic_passes_an_interrupt_on_and_cleans_up(tmp_path):
     assert (tmp_path / "a").read_bytes() == b"old"
 
 
+def test_write_atomic_passes_on_what_the_writer_says(tmp_path):
+    def write(_stream):
+        raise InputError("the labels are gone")
+
+    with pytest.raises(InputError, match="the labels are gone"):
+        write_atomic(tmp_path / "a", write)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_write_atomic_makes_folders_and_keeps_the_usual_permissions(tmp_path):
     write_bytes(tmp_path / "x" / "y" / "a", b"1")
     (tmp_path / "b").touch()

@@ -83,3 +83,18 @@ def test_what_tifffile_logs_becomes_a_note(tmp_path, caplog, capfd):
     assert caplog.records == []
     assert capfd.readouterr().err == ""
     assert not logging.getLogger("tifffile").filters
+
+
+def test_a_file_without_pages_is_refused(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"II*\0\0\0\0\0")
+    with pytest.raises(InputError, match=r"a\.tif: (holds no image|cannot be read as TIFF)"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_a_stack_without_the_distance_of_its_slices_has_no_spacing(tmp_path):
+    metadata = {"axes": "ZYX", "unit": "um"}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path, np.zeros((2, 8, 9), np.uint8), imagej=True, resolution=(2, 2), metadata=metadata
+    )
+    assert read_image(path).image.spacing is None  # the distance of the slices is not given
