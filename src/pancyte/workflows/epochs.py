@@ -85,6 +85,7 @@ def run_epochs(run: Run) -> None:
     every = config.validation.every if run.validation_records else 0
     if run.to_validate:
         _validate(run)
+        _draw(run)
     with _progress(state) as show:
         on_gpu = next(state.network.parameters()).is_cuda
         batches = make_batches(config, run.dataset, first_step=state.step, pin_memory=on_gpu)
@@ -112,6 +113,7 @@ def run_epochs(run: Run) -> None:
             save(run)
             if run.to_validate:
                 _validate(run)
+            _draw(run)
 
 
 def _validate(run: Run) -> None:
@@ -204,6 +206,9 @@ def _log_epoch(run: Run, report: EpochReport) -> None:
 def _track(run: Run, values: Mapping[str, float]) -> None:
     for tracker in run.trackers:
         tracker.log(run.state.step, values)
+
+
+def _draw(run: Run) -> None:
     draw_curves(run.config.out / "curve.png", read_metrics(run.config.out / "metrics.csv"))
 
 
