@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pancyte.inference.scale import (
     Probe,
+    Settled,
     limit_scale,
     median_diameter,
     sample_windows,
@@ -27,7 +28,7 @@ def network_that_knows(low, high, true_diameter):
     return probe, tried
 
 
-@pytest.mark.parametrize(("true", "passes"), [(30.0, 1), (26.0, 1), (60.0, 2), (12.0, 2)])
+@pytest.mark.parametrize(("true", "passes"), [(30.0, 2), (26.0, 2), (60.0, 3), (12.0, 2)])
 def test_settle_scale_looks_again_only_where_the_size_is_another(true, passes):
     probe, tried = network_that_knows(10, 70, true)
 
@@ -73,6 +74,26 @@ def test_settle_scale_warns_where_estimates_do_not_agree():
     assert tried == [1.0, 2.0, 4.0]
     assert settled.scale == 4.0
     assert "could not be settled: estimates are 10, 5, 2 pixels" in settled.warnings[0]
+
+
+def test_settle_scale_is_not_misled_by_parts_of_large_objects():
+    # Objects of 120 pixels; at the scale of the image, specks in them look like objects.
+    def probe(scale):
+        if scale > 0.6:
+            return Probe(scale, 30.0, 0.05)
+        return Probe(scale, 120.0, 0.3)
+
+    settled = settle_scale(probe, SHAPE, target=30.0)
+
+    assert settled == Settled(0.25, 120.0)
+
+
+def test_settle_scale_is_not_misled_by_clusters_of_small_objects():
+    # At half of the scale, clusters cover more, but their size leads back to where it began.
+    def probe(scale):
+        return Probe(scale, 30.0, 0.2) if scale > 0.6 else Probe(scale, 33.0, 0.4)
+
+    assert settle_scale(probe, SHAPE, target=30.0) == Settled(1.0, 30.0)
 
 
 def test_settle_scale_keeps_the_best_pass_where_a_later_one_finds_nothing():

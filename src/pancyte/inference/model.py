@@ -121,9 +121,9 @@ class Model:
 
         Notes
         -----
-        Without ``diameter`` the image is segmented at most four times, large images in samples.
-        Memory in bytes: 4 * (3 * K + C + 1) for each pixel of the image or of the resized image,
-        whichever is larger, and what one tile and decoding need.
+        Without ``diameter`` the image is segmented at two or three scales, large images in samples
+        of 4 megapixels. Memory in bytes: 4 * (5 * K + C + 1) for each pixel of the image or of the
+        resized image, whichever is larger, and what one tile and decoding need.
         """
         image, notes = open_source(source, axes=axes, channels=channels, spacing=spacing)
         try:
@@ -189,7 +189,7 @@ class Model:
 
 
 class _Run:
-    """One image on its way through a model; remembers the latest pass over the whole image."""
+    """One image on its way through a model; remembers the two latest passes over all of it."""
 
     def __init__(
         self, model: Model, pixels: FloatArray, on_tile: Callable[[int, int], None] | None
@@ -198,7 +198,7 @@ class _Run:
         self.pixels = pixels
         self.shape = (pixels.shape[1], pixels.shape[2])
         self.on_tile = on_tile
-        self._latest: tuple[float, Segmentation] | None = None
+        self._latest: dict[float, Segmentation] = {}
 
     def settle(self, target: float) -> Settled:
         """Estimate the scale at which objects have the target diameter."""
@@ -206,10 +206,10 @@ class _Run:
 
     def segment(self, scale: float) -> Segmentation:
         """Segment the whole image at a scale; labels have the image's own size."""
-        if self._latest is None or self._latest[0] != scale:
-            self._latest = None
-            self._latest = (scale, self._segment(self.pixels, scale))
-        return self._latest[1]
+        if scale not in self._latest:
+            self._latest = dict(list(self._latest.items())[-1:])
+            self._latest[scale] = self._segment(self.pixels, scale)
+        return self._latest[scale]
 
     def _probe(self, scale: float) -> Probe:
         windows = sample_windows(self.shape, scale, most_pixels=_SAMPLE_PIXELS)

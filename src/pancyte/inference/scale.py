@@ -3,7 +3,8 @@
 If the user does not give the diameter of the objects, it is estimated. The image is segmented at
 its own scale; the median diameter found there says at which scale to look again; when the objects
 found at a scale agree with that scale, it is settled. A network reports nonsense about objects far
-from its size, so that an estimate counts only if it is confirmed at the scale that it leads to.
+from its size, so that an estimate counts only if it is confirmed at the scale that it leads to, and
+if half of that scale does not show much more: parts of large objects can look like small objects.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # An object within this factor of the network's size is seen well enough not to look again.
 _TOLERANCE: Final = 1.25
 _MOST_PASSES: Final = 3
+# Objects at half of a scale that cover this much more tell that the scale shows only parts of them.
+_MUCH_MORE: Final = 1.5
 # Where to look when nothing is found at the scale of the image.
 _OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 _LARGEST_SCALE: Final = 8.0
@@ -61,8 +64,8 @@ def settle_scale(
     Parameters
     ----------
     probe
-        Segments the image (or a sample of it) at a scale. Called once where the image has the
-        right scale already, twice where the network knows the kind of image, at most six times.
+        Segments the image (or a sample of it) at a scale. Called twice or three times where the
+        network knows the kind of image, the cheap one at half of the final scale among them.
     shape : (int, int)
         Height and width of the image.
     target : float
@@ -73,32 +76,31 @@ def settle_scale(
     Settled
         With a warning where no scale agreed with the objects found at it.
     """
-    start = probe(1.0)
-    tried = [start]
+    tried: list[Probe] = []
+
+    def look(scale: float) -> Probe:
+        tried.append(probe(limit_scale(scale, shape)))
+        return tried[-1]
+
+    start = look(1.0)
     for scale in _OTHER_SCALES:
         if start.diameter is not None:
             break
-        start = probe(limit_scale(scale, shape))
-        tried.append(start)
+        start = look(scale)
     if start.diameter is None:
         message = (
             "No objects were found at the image's own scale, nor at half, twice and a quarter of "
             "it. If there are some, give their diameter in pixels."
         )
         return Settled(1.0, None, (message,))
-    current = start
-    for passes_left in reversed(range(_MOST_PASSES)):
-        if current.diameter is None:
-            break
-        wanted = target / current.diameter
-        possible = limit_scale(wanted, shape)
-        if 1 / _TOLERANCE <= possible / current.scale <= _TOLERANCE:
-            limited = not 1 / _TOLERANCE <= wanted / possible <= _TOLERANCE
-            warnings = (limited_message(current.scale, wanted),) if limited else ()
-            return Settled(current.scale, current.diameter, warnings)
-        if passes_left:
-            current = probe(possible)
-            tried.append(current)
+    agreed = _agree(look, start, shape, target)
+    coarse = _coarser(tried, agreed) or look(agreed.scale / 2) if agreed else None
+    if agreed and coarse and coarse.support > _MUCH_MORE * agreed.support:
+        other = _agree(look, coarse, shape, target)
+        if other and other.support > _MUCH_MORE * agreed.support:
+            agreed = other
+    if agreed:
+        return _settled(agreed, shape, target)
     best = max(tried, key=lambda candidate: candidate.support)
     found = ", ".join(f"{p.diameter:.0f}" for p in tried if p.diameter is not None)
     message = (
@@ -106,6 +108,39 @@ def settle_scale(
         "may be poor; give the diameter in pixels."
     )
     return Settled(best.scale, best.diameter, (message,))
+
+
+def _agree(
+    look: Callable[[float], Probe], start: Probe, shape: tuple[int, int], target: float
+) -> Probe | None:
+    """Look again where objects have the target size, until they have it; None if never."""
+    current = start
+    for passes_left in reversed(range(_MOST_PASSES)):
+        if current.diameter is None:
+            return None
+        wanted = limit_scale(target / current.diameter, shape)
+        if _near(wanted, current.scale):
+            return current
+        if passes_left:
+            current = look(wanted)
+    return None
+
+
+def _coarser(tried: list[Probe], agreed: Probe) -> Probe | None:
+    """Return a probe at about half of the scale that was agreed on, if there is one."""
+    return next((p for p in tried if 0.3 <= p.scale / agreed.scale <= 0.7), None)
+
+
+def _settled(agreed: Probe, shape: tuple[int, int], target: float) -> Settled:
+    assert agreed.diameter is not None  # noqa: S101 - scales agree about objects only
+    wanted = target / agreed.diameter
+    limited = not _near(wanted, limit_scale(wanted, shape))
+    warnings = (limited_message(agreed.scale, wanted),) if limited else ()
+    return Settled(agreed.scale, agreed.diameter, warnings)
+
+
+def _near(one: float, other: float) -> bool:
+    return 1 / _TOLERANCE <= one / other <= _TOLERANCE
 
 
 def limited_message(scale: float, wanted: float) -> str:
