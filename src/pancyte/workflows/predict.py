@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image as PillowImage
 
 from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import InputError, PartialError, ResourceError, UsageError
 from pancyte.inference.tiles import Tiling
-from pancyte.io.files import sha256_file, write_atomic
+from pancyte.io.bitmaps import write_png
+from pancyte.io.files import sha256_file
 from pancyte.io.images import read_image
 from pancyte.io.label_files import write_labels
 from pancyte.params import params
@@ -34,8 +34,6 @@ from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import numpy.typing as npt
 
     from pancyte.inference.model import Model
     from pancyte.types import ObjectTable, Segmentation
@@ -191,7 +189,7 @@ def _no_report(done: int, total: int, text: str) -> None:
     """Report nothing."""
 
 
-def _segment_all(  # noqa: PLR0913 - the loop of predict, under a name
+def _segment_all(
     jobs: Sequence[Job],
     out: Path,
     model: Model,
@@ -247,13 +245,6 @@ def _segment_file(
         "warnings": [*notes, *found.warnings],
     }
     return found.objects, entry
-
-
-def write_png(path: Path, picture: npt.NDArray[np.uint8]) -> None:
-    """Write a picture (Y, X, 3) as PNG, atomically."""
-    image = PillowImage.fromarray(picture)
-    # Level 2 takes a third of the time of the default and is hardly larger.
-    write_atomic(path, lambda stream: image.save(stream, format="PNG", compress_level=2))
 
 
 def _keep_scores(found: Segmentation, min_score: float) -> Segmentation:
