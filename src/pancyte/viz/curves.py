@@ -49,5 +49,5 @@ def draw_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     loss_axes.set_ylabel("loss")
     score_axes.set(ylabel="validation score", ylim=(0, 1))
     buffer = io.BytesIO()
-    canvas.print_png(buffer)
+    canvas.print_png(buffer)  # type: ignore[no-untyped-call]
     write_bytes(path, buffer.getvalue())
