@@ -205,6 +205,14 @@ def test_a_model_segments_the_images_of_a_folder(tmp_path, echo_model):
     assert [row.image for row in result.rows] == ["a.tif", "b.tif"]
 
 
+def test_a_folder_with_a_model_is_a_model(tmp_path, echo_model):
+    write_truth(tmp_path / "images" / "a.tif", ONE)
+    write_truth(tmp_path / "masks" / "a.tif", ONE)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.toml").touch()
+    assert evaluate(tmp_path / "model", tmp_path).summary.micro["f1"][0] == 1
+
+
 def test_a_model_without_images_is_refused(tmp_path, echo_model):
     write_truth(tmp_path / "a.tif", TWO)
     with pytest.raises(UsageError, match="a model needs the image of these labels"):
