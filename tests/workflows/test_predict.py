@@ -142,6 +142,7 @@ def test_the_last_line_says_where_the_results_are(tmp_path: Path, capsys) -> Non
     out, err = capsys.readouterr()
     assert out == f"The results are in {tmp_path / 'out'}\n"
     assert err.startswith("[1/1] a.tif: 20 objects")
+    assert err.endswith("Found 20 objects in 1 image\n")
 
 
 def test_one_bad_file_is_reported_at_the_end_and_does_not_stop_the_others(
@@ -387,3 +388,16 @@ def test_settings_do_not_leak_into_the_next_call(tmp_path: Path) -> None:
     third = predict(image, tmp_path / "3")
     assert (first / "objects.csv").read_bytes() == (third / "objects.csv").read_bytes()
     assert json.loads((third / "run.json").read_text())["settings"]["min_score"] == 0
+
+
+def test_a_result_that_cannot_be_written_ends_the_run_and_blames_no_image(
+    tmp_path: Path, capsys
+) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    (tmp_path / "out/a_overlay.png").mkdir(parents=True)
+    arguments = ["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--overwrite"]
+    assert run(arguments) == 2
+    err = capsys.readouterr().err
+    assert "a_overlay.png: is a folder" in err
+    assert "could not be segmented" not in err
+    assert "Results of 0 of 1 images are in" in err

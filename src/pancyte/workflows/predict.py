@@ -21,7 +21,7 @@ from pancyte.errors import InputError, PartialError, ResourceError, UsageError
 from pancyte.inference.tiles import Tiling
 from pancyte.io.bitmaps import write_png
 from pancyte.io.files import sha256_file
-from pancyte.io.images import read_image
+from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.params import params
 from pancyte.runtime import PrecisionChoice, seed_everything, set_threads, warm_up
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pancyte.inference.model import Model
-    from pancyte.types import ObjectTable, Segmentation
+    from pancyte.types import FloatArray, Segmentation
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -146,6 +146,8 @@ def predict(
         _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
         raise
     results.write(out, status="partial" if results.failures else "complete")
+    images = "1 image" if len(results.images) == 1 else f"{len(results.images)} images"
+    _LOGGER.info("Found %d objects in %s", results.num_objects, images)
     _raise_failures(results, out)
     return out
 
@@ -200,51 +202,61 @@ def _segment_all(
 ) -> None:
     report(0, len(jobs), "")
     for done, job in enumerate(jobs, start=1):
+        start = time.perf_counter()
         try:
             with _named_in_log(job.name):
-                table, entry = _segment_file(job, out, model, config)
+                read, notes, found = _segment_file(job.image, model, config)
         except (InputError, UsageError) as error:
             results.failures.append({"file": job.name, "error": str(error)})
             report(done, len(jobs), f"{job.name}: failed")
             continue
-        results.tables.append(with_file(table, job.name))
-        results.images.append(entry)
-        report(done, len(jobs), f"{job.name}: {table.num_objects} objects, {entry['seconds']} s")
+        # Not inside the try: what cannot be written is no fault of the image, and ends the run.
+        _write_results(job, out, read.image.pixels, found)
+        seconds = round(time.perf_counter() - start, 2)
+        results.tables.append(with_file(found.objects, job.name))
+        results.images.append(_entry(job, read, found, notes) | {"seconds": seconds})
+        num_objects = found.objects.num_objects
+        report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
 
 
 def _segment_file(
-    job: Job, out: Path, model: Model, config: PredictConfig
-) -> tuple[ObjectTable, dict[str, Any]]:
-    """Segment one image and write its results; return its objects and its entry in run.json."""
-    start = time.perf_counter()
-    read = read_image(job.image, axes=config.axes, channels=config.channels)
-    image = read.image
-    notes = list(read.notes)
+    path: Path, model: Model, config: PredictConfig
+) -> tuple[ReadImage, tuple[str, ...], Segmentation]:
+    """Read and segment one image; return also what the user should know about reading it."""
+    read = read_image(path, axes=config.axes, channels=config.channels)
+    notes = read.notes
     if read.replaced:
-        notes.append(f"{read.replaced} pixels were NaN or infinite; the median took their place")
+        notes += (f"{read.replaced} pixels were NaN or infinite; the median took their place",)
     for note in notes:
         _LOGGER.warning("%s", note)
-    found = model.segment(image, diameter=config.diameter, spacing=config.spacing)
-    found = _keep_scores(found, config.min_score)
+    found = model.segment(read.image, diameter=config.diameter, spacing=config.spacing)
+    return read, notes, _keep_scores(found, config.min_score)
+
+
+def _write_results(job: Job, out: Path, pixels: FloatArray, found: Segmentation) -> None:
     write_labels(out / job.labels, found.labels, found.classes, spacing=found.spacing)
-    magnification = readable_magnification((found.labels.shape[1], found.labels.shape[2]))
-    write_png(out / job.overlay, overlay(image.pixels, found.labels, magnification=magnification))
-    entry = {
+    magnification = readable_magnification((pixels.shape[1], pixels.shape[2]))
+    write_png(out / job.overlay, overlay(pixels, found.labels, magnification=magnification))
+
+
+def _entry(
+    job: Job, read: ReadImage, found: Segmentation, notes: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what run.json says about one image."""
+    return {
         "file": job.name,
         "sha256": sha256_file(job.image),
         "labels": job.labels.as_posix(),
         "overlay": job.overlay.as_posix(),
-        "shape": image.pixels.shape,
+        "shape": read.image.pixels.shape,
         "axes": read.axes,
-        "channels": image.channels,
+        "channels": read.image.channels,
         "spacing": found.spacing,
         "replaced_pixels": read.replaced,
         "scale": found.scale,
         "num_objects": found.objects.num_objects,
-        "seconds": round(time.perf_counter() - start, 2),
         "warnings": [*notes, *found.warnings],
     }
-    return found.objects, entry
 
 
 def _keep_scores(found: Segmentation, min_score: float) -> Segmentation:
