@@ -1,0 +1,100 @@
+"""The first command of the README, as a user runs it: installed model, real images, no network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import pancyte
+from pancyte.io.label_files import read_labels
+from pancyte.io.tables import read_csv, read_json
+from pancyte.workflows.evaluate import evaluate
+from pancyte.workflows.models import list_models
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in (ROOT / "examples/images").glob("*.tif"))
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not list_models(), reason="no model is bundled in this checkout yet"),
+]
+
+PROGRAM = """
+import socket, sys
+
+def no_network(*arguments, **options):
+    raise OSError("the network was asked for")
+
+socket.socket.connect = no_network
+socket.create_connection = no_network
+socket.getaddrinfo = no_network
+from pancyte.cli.exits import run
+code = run(["predict", "examples/images", "-o", sys.argv[1]])
+loaded = {"timm", "segmentation_models_pytorch", "matplotlib", "pandas", "torchvision"}
+print("loaded:", sorted(loaded & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    out = tmp_path_factory.mktemp("first") / "out"
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(out)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return out, result
+
+
+def test_it_works_offline_and_loads_only_what_it_needs(run) -> None:
+    out, result = run
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == f"The results are in {out}\nloaded: []\n"
+
+
+def test_every_image_has_labels_and_an_overlay(run) -> None:
+    out, _ = run
+    expected = {f"{name}{end}" for name in NAMES for end in ("_labels.tif", "_overlay.png")}
+    assert {path.name for path in out.iterdir()} == expected | {"objects.csv", "run.json"}
+    for name in NAMES:
+        image = tifffile.imread(ROOT / f"examples/images/{name}.tif")
+        labels = read_labels(out / f"{name}_labels.tif")
+        assert labels.labels.shape == (1, *image.shape[:2])
+        assert labels.classes == ("object",)
+        ids = np.unique(labels.labels)
+        assert ids.tolist() == list(range(len(ids)))
+
+
+def test_table_and_record_agree_with_the_labels(run) -> None:
+    out, _ = run
+    table = read_csv(out / "objects.csv")
+    record = read_json(out / "run.json")
+    assert record["status"] == "complete"
+    assert [entry["file"] for entry in record["images"]] == [f"{name}.tif" for name in NAMES]
+    for entry in record["images"]:
+        labels = read_labels(out / entry["labels"]).labels
+        assert entry["num_objects"] == labels.max() == table["file"].count(entry["file"])
+    for file, label, area in zip(table["file"], table["label"], table["area"], strict=True):
+        labels = read_labels(out / f"{Path(file).stem}_labels.tif").labels
+        assert (labels == int(label)).sum() == float(area)
+
+
+def test_cells_are_found(run) -> None:
+    """Not a benchmark (that is in docs/models): a model that is broken falls far below."""
+    result = evaluate(run[0], ROOT / "examples/labels")
+    f1 = {row.image: row.matching for row in result.rows}
+    assert len(f1) == 5
+    half = int(np.argmin(np.abs(result.summary.thresholds - 0.5)))
+    assert result.summary.image_wise["f1"][half] >= 0.4
+    assert result.summary.micro["f1"][half] >= 0.5
+
+
+def test_the_same_in_python(run) -> None:
+    result = pancyte.load().segment(ROOT / f"examples/images/{NAMES[0]}.tif")
+    assert np.array_equal(result.labels, read_labels(run[0] / f"{NAMES[0]}_labels.tif").labels)
