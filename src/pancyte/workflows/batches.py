@@ -66,8 +66,9 @@ def watch(
 
 
 def _start_worker(_: int) -> None:
-    # A second thread in a worker would take the core that the training needs; and Ctrl-C, which the
-    # terminal sends to workers too, is the training's to handle.
+    # A second thread in a worker would take the core that the training needs.
     torch.set_num_threads(1)
+    # Terminals and schedulers send their signals to workers too. A worker that died of one would
+    # break off a step; the training ends its workers itself, after saving.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
