@@ -23,7 +23,7 @@ from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.viz.curves import draw_curves
-from pancyte.workflows import epochs, models
+from pancyte.workflows import epochs, models, train_config
 from pancyte.workflows import train as training
 from pancyte.workflows.initialize import initialize
 from pancyte.workflows.train import train
@@ -376,6 +376,17 @@ def test_paths_of_a_config_are_relative_to_its_file(tmp_path: Path) -> None:
     assert config.data == (DataSource(path=folder.resolve() / "images"),)
     assert (config.steps, config.optimization.learning_rate) == (7, 1e-4)
     assert to_mapping(config)["validation"]["metric"] == "f1"
+
+
+def test_initialize_names_a_bundled_model_where_there_is_no_such_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_config, "list_models", lambda: {"wide": tmp_path / "package"})
+    path = tmp_path / "recipe.toml"
+    path.write_text('out = "a"\ninitialize = "wide"\n[[data]]\npath = "images"\n')
+    assert read_train_config(path).initialize == tmp_path / "package"
+    (tmp_path / "wide").mkdir()
+    assert read_train_config(path).initialize == tmp_path.resolve() / "wide"
 
 
 def test_an_unknown_key_names_the_one_that_was_meant(tmp_path: Path) -> None:

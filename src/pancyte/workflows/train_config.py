@@ -15,6 +15,7 @@ from pancyte.params import params
 from pancyte.tasks import Task
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
+from pancyte.workflows.models import list_models
 from pancyte.workflows.validation import Validation
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class TrainConfig:
     task: Task = FlowTask()
     """What is learned: classes, representation, preprocessing."""
     initialize: Path | None = None
-    """Weights to start from: a model folder to fine-tune, or a safetensors file of an ImageNet
-    encoder; None starts from random weights."""
+    """Weights to start from: a model folder or the name of a bundled model to fine-tune, or a
+    safetensors file of an ImageNet encoder; None starts from random weights."""
     name: str = "model"
     """Name of the model in its manifest."""
     steps: int = 5000
@@ -107,9 +108,15 @@ def read_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         config,
         data=tuple(replace(source, path=_join(folder, source.path)) for source in config.data),
         out=_join(folder, config.out),
-        initialize=None if config.initialize is None else _join(folder, config.initialize),
+        initialize=None if config.initialize is None else _find_weights(folder, config.initialize),
     )
 
 
 def _join(folder: Path, path: Path) -> Path:
     return (folder / path.expanduser()).resolve()
+
+
+def _find_weights(folder: Path, path: Path) -> Path:
+    """Return a path relative to the folder, or a bundled model where there is no such path."""
+    joined = _join(folder, path)
+    return joined if joined.exists() else list_models().get(str(path), joined)
