@@ -177,7 +177,7 @@ def test_all_files_bad_is_an_input_error(tmp_path: Path) -> None:
 def test_a_stack_gets_one_sentence(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "z.tif", np.zeros((5, 32, 32), np.uint8), imagej=True,
                      metadata={"axes": "ZYX"})  # fmt: skip
-    with pytest.raises(InputError, match="stack of 5 slices.*3D or sliced model"):
+    with pytest.raises(InputError, match=r"z\.tif: is a stack of 5 slices.*3D or sliced model"):
         predict(tmp_path / "z.tif", tmp_path / "out")
 
 

@@ -146,9 +146,9 @@ def predict(
         _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
         raise
     results.write(out, status="partial" if results.failures else "complete")
+    _raise_failures(results, out)
     images = "1 image" if len(results.images) == 1 else f"{len(results.images)} images"
     _LOGGER.info("Found %d objects in %s", results.num_objects, images)
-    _raise_failures(results, out)
     return out
 
 
@@ -207,7 +207,7 @@ def _segment_all(
             with _named_in_log(job.name):
                 read, notes, found = _segment_file(job.image, model, config)
         except (InputError, UsageError) as error:
-            results.failures.append({"file": job.name, "error": str(error)})
+            results.failures.append({"file": job.name, "error": _naming_file(error, job.image)})
             report(done, len(jobs), f"{job.name}: failed")
             continue
         # Not inside the try: what cannot be written is no fault of the image, and ends the run.
@@ -217,6 +217,12 @@ def _segment_all(
         results.images.append(_entry(job, read, found, notes) | {"seconds": seconds})
         num_objects = found.objects.num_objects
         report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
+
+
+def _naming_file(error: Exception, path: Path) -> str:
+    """Return the message of an error, which the model did not know the file of."""
+    text = str(error)
+    return text if str(path) in text else f"{path}: {text.removeprefix('the image: ')}"
 
 
 def _segment_file(
