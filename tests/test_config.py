@@ -47,8 +47,6 @@ def write(folder: Path, name: str, text: str) -> Path:
     names=st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["Cs"])), max_size=3),
 )
 def test_dump_then_load_is_the_identity(min_size, threshold, names) -> None:
-    if threshold is None:  # None is what is left out, and so the default has to be None
-        threshold = 0.5
     settings = Circle(decoding=Decoding(min_size=min_size, threshold=threshold), names=tuple(names))
     assert from_mapping(Circle, to_mapping(settings), where="test") == settings
 
@@ -83,6 +81,14 @@ def test_overrides_win_and_later_ones_win_over_earlier(tmp_path) -> None:
         path, Circle, ["decoding.min_size=7", "decoding.min_size=9", "names=['a', 'b']"]
     )
     assert settings == Circle(names=("a", "b"), decoding=Decoding(min_size=9))
+
+
+def test_none_is_kept_where_it_is_not_the_default(tmp_path) -> None:
+    """Left out of the file, it would come back as the default without a word."""
+    settings = Circle(decoding=Decoding(threshold=None))
+    assert read_config(write(tmp_path, "a.toml", to_toml(to_mapping(settings))), Circle) == settings
+    path = write(tmp_path, "b.toml", "")
+    assert read_config(path, Circle, ["decoding.threshold=none"]) == settings
 
 
 def test_overrides_leave_the_mapping_alone() -> None:

@@ -13,7 +13,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_type_hints
 
 import tomli_w
 import yaml
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _T = TypeVar("_T")
+
+_NONE: Final = "none"
+"""How a setting that is None stands in a file."""
 
 
 def read_config(path: Path, cls: type[_T], overrides: Sequence[str] = ()) -> _T:
@@ -110,12 +113,12 @@ def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T
     cls
         The ``@params`` class, or a union of them told apart by ``kind``.
     mapping
-        Plain values as read from a file.
+        Plain values as read from a file; the text ``none`` is None.
     where
         Named at the start of an error message: the file, or the option.
     """
     try:
-        return TypeAdapter(cls).validate_python(dict(mapping))
+        return TypeAdapter(cls).validate_python(_replaced(mapping, _NONE, None))
     except ValidationError as error:
         lines = [_describe(detail, cls) for detail in error.errors(include_url=False)]
         msg = f"{where}: " + "; ".join(lines)
@@ -125,10 +128,10 @@ def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T
 def to_mapping(settings: object) -> dict[str, Any]:
     """Turn a settings object into plain values, which :func:`from_mapping` reads back as equal.
 
-    A setting that is None is left out, since TOML has no null; its class must default to None.
+    A setting that is None is written as the text ``none``, since TOML has no null.
     """
     mapping = TypeAdapter(type(settings)).dump_python(settings, mode="json")
-    return cast("dict[str, Any]", _without_none(mapping))
+    return cast("dict[str, Any]", _replaced(mapping, None, _NONE))
 
 
 def to_toml(mapping: Mapping[str, Any]) -> str:
@@ -164,7 +167,7 @@ def _parse_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return None if text.lower() in {"none", "null"} else text
+        return text
 
 
 def _copy(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
@@ -173,12 +176,13 @@ def _copy(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
     )
 
 
-def _without_none(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
-    if isinstance(value, dict):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [_without_none(item) for item in value]
-    return value
+def _replaced(value: Any, old: object, new: object) -> Any:  # noqa: ANN401 - plain values of any kind
+    """Return a copy in which settings (values of tables, not items of lists) are replaced."""
+    if isinstance(value, Mapping):
+        return {
+            key: new if item == old else _replaced(item, old, new) for key, item in value.items()
+        }
+    return [_replaced(item, old, new) for item in value] if isinstance(value, list) else value
 
 
 def _describe(detail: ErrorDetails, cls: object) -> str:
