@@ -1,0 +1,326 @@
+"""Labels to flow and back: every pixel of an object points to its sink; those that meet are one.
+
+:func:`labels_to_flow` draws the vectors that a network learns, :func:`decode_flow` follows
+predicted ones and returns the objects, and :func:`flow_error` draws them again for
+these and compares::
+
+    labels   1 1 1 . 2 2        flow   > o < . > o        ends   1 at each o, the sinks
+    labels  <- pixels that end at one sink, as one component, of a plausible size and field
+
+Two fields are known. ``diffusion`` is Cellpose's (:mod:`pancyte.ops.diffusion`), so that its
+recipes can be reproduced. ``geodesic`` (:mod:`pancyte.ops.geodesic`) points along a short way
+inside the object, has length 1 on every shape, and never points into another object.
+
+References
+----------
+Stringer, Wang, Michaelos, Pachitariu 2021, Cellpose, doi:10.1038/s41592-020-01018-x. Written from
+the formulas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from pancyte.ops.diffusion import diffusion_field
+from pancyte.ops.geodesic import geodesic_field
+from pancyte.ops.ids import as_labels, compact_ids, map_ids
+from pancyte.ops.labels import fill_holes, keep_largest_component
+from pancyte.ops.sinks import find_components
+from pancyte.ops.tracking import follow_flow, label_sinks
+from pancyte.params import params
+
+if TYPE_CHECKING:
+    from pancyte.types import BoolArray, FloatArray, IntArray
+
+FlowField = Literal["diffusion", "geodesic"]
+"""How the vectors of an object are drawn."""
+
+# Fewest tracks that make a sink, as in Cellpose; fewer only where smaller objects are asked for.
+_SINK_COUNT = 11
+_LEAST_SINK_COUNT = 3
+
+
+@params
+class FlowDecoding:
+    """How objects are found in a foreground probability and a flow."""
+
+    foreground_threshold: float = 0.5
+    """Pixels with a higher probability are followed; 0 to 1."""
+    flow_threshold: float | None = 0.4
+    """Largest error of an object, 0 to 4, as in Cellpose; None keeps all objects. Those at the
+    border of the image are tested like the others: the field is drawn on the part that is seen, in
+    training on crops as here."""
+    max_iterations: int | None = None
+    """Most steps of one pixel; None follows each until it arrives."""
+    min_size: int = 15
+    """Smallest object in pixels."""
+    max_size_fraction: float | None = None
+    """Largest object as a part of the image, 0 to 1; None sets no limit."""
+    fill_holes: bool = True
+    """Whether to fill holes, never over other objects."""
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "foreground_threshold": (self.foreground_threshold, 0, 1),
+            "flow_threshold": (self.flow_threshold, 0, 4),
+            "max_iterations": (self.max_iterations, 1, np.inf),
+            "min_size": (self.min_size, 0, np.inf),
+            "max_size_fraction": (self.max_size_fraction, 0, 1),
+        }
+        for name, (value, low, high) in ranges.items():
+            if value is not None and not low <= value <= high:
+                msg = f"Expected {name} from {low} to {high}, but got {value}"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedFlow:
+    """The n objects of one class plane."""
+
+    labels: IntArray
+    """(Y, X) ids 1..n."""
+    errors: FloatArray
+    """(n,) mean squared difference of the flow from the object's own field, 0 to 4."""
+    scores: FloatArray
+    """(n,) mean foreground times (1 - error), 0 to 1."""
+
+
+def labels_to_flow(labels: npt.ArrayLike, *, field: FlowField = "diffusion") -> FloatArray:
+    """Draw the field of every object of one class plane.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X), of an integer type, with any ids up to 2**31 - 1.
+    field
+        ``diffusion`` or ``geodesic``.
+
+    Returns
+    -------
+    FloatArray
+        (2, Y, X) unit vectors y, x towards the sink of the object; 0 in background.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not 2D or the field is unknown.
+
+    Notes
+    -----
+    An object in several parts (no shared edge or corner) has a sink in each. Sinks have no
+    direction: their vector is 0, except for ``diffusion`` where heat around them is not symmetric.
+
+    Examples
+    --------
+    >>> labels_to_flow(np.array([[0, 4, 4, 4, 0]]), field="geodesic")[1]
+    array([[ 0.,  1.,  0., -1.,  0.]], dtype=float32)
+    """
+    plane = _check_plane(labels)
+    if field not in get_args(FlowField):
+        msg = f"Expected a field of {', '.join(get_args(FlowField))}, but got {field!r}"
+        raise ValueError(msg)
+    components = find_components(plane)
+    return diffusion_field(components) if field == "diffusion" else geodesic_field(components)
+
+
+def decode_flow(
+    foreground: FloatArray,
+    flow: FloatArray,
+    settings: FlowDecoding | None = None,
+    *,
+    field: FlowField = "diffusion",
+) -> DecodedFlow:
+    """Find the objects of one class plane, with their errors and scores.
+
+    Parameters
+    ----------
+    foreground
+        (Y, X) probability of being inside an object.
+    flow
+        (2, Y, X) vectors y, x of length 1 inside objects.
+    settings
+        Thresholds and limits; None for the defaults.
+    field
+        The field that the flow was trained on, for its error.
+
+    Returns
+    -------
+    DecodedFlow
+        Labels with ids 1..n, each one connected component; nothing found gives no object.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree.
+
+    Notes
+    -----
+    In order: follow the flow, label the sinks, keep the largest component of each, drop by size,
+    drop by error, fill holes. A sink needs 11 tracks, or ``min_size`` where that is less, so that
+    objects of fewer pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px
+    upward. Extra memory is below 30 bytes per pixel.
+
+    Examples
+    --------
+    >>> labels = np.zeros((8, 8), np.int32)
+    >>> labels[1:7, 2:6] = 9
+    >>> found = decode_flow((labels > 0).astype(np.float32), labels_to_flow(labels))
+    >>> int(found.labels.max()), bool(((found.labels > 0) == (labels > 0)).all())
+    (1, True)
+    """
+    settings = FlowDecoding() if settings is None else settings
+    _check_maps(foreground, flow)
+    ends = follow_flow(
+        flow, foreground > settings.foreground_threshold, max_iterations=settings.max_iterations
+    )
+    sink_count = max(min(_SINK_COUNT, settings.min_size), _LEAST_SINK_COUNT)
+    labels = keep_largest_component(label_sinks(ends, min_count=sink_count))
+    labels = _keep(labels, _has_size(labels, settings))
+    errors = flow_error(labels, flow, field=field)
+    if settings.flow_threshold is not None:
+        passed = errors <= settings.flow_threshold
+        labels, errors = _keep(labels, passed), errors[passed]
+    if settings.fill_holes:
+        labels = fill_holes(labels)
+    return DecodedFlow(labels, errors, object_scores(labels, foreground, errors))
+
+
+def flow_to_labels(
+    foreground: FloatArray,
+    flow: FloatArray,
+    settings: FlowDecoding | None = None,
+    *,
+    field: FlowField = "diffusion",
+) -> IntArray:
+    """Return the labels alone of :func:`decode_flow`."""
+    return decode_flow(foreground, flow, settings, field=field).labels
+
+
+def flow_error(
+    labels: npt.ArrayLike, flow: FloatArray, *, field: FlowField = "diffusion"
+) -> FloatArray:
+    """Compare the flow inside each object with the object's own field.
+
+    Parameters
+    ----------
+    labels
+        Labels of shape (Y, X).
+    flow
+        (2, Y, X) vectors y, x of length 1.
+    field
+        The field that the flow was trained on.
+
+    Returns
+    -------
+    FloatArray
+        (n,) mean over the object of the squared difference, one value per id, in the order of ids:
+        0 where they agree, 2 at right angles, 4 where all vectors are opposite.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not agree.
+
+    Examples
+    --------
+    >>> labels = np.array([[1, 1, 1, 0, 2, 2, 2]])
+    >>> flow = labels_to_flow(labels)
+    >>> flow[:, 0, 4:] *= -1
+    >>> flow_error(labels, flow).round(2)
+    array([0.  , 2.67], dtype=float32)
+    """
+    plane, ids = compact_ids(_check_plane(labels))
+    if flow.shape != (2, *plane.shape):
+        msg = f"Expected flow of shape {(2, *plane.shape)} for these labels, but got {flow.shape}"
+        raise ValueError(msg)
+    own = labels_to_flow(plane, field=field)
+    errors: FloatArray = _mean_squared_difference(plane, own, flow, len(ids) - 1)
+    return errors
+
+
+def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return the mean foreground of each object times (1 - error), not below 0.
+
+    Parameters
+    ----------
+    labels
+        (Y, X) ids 1..n.
+    foreground
+        (Y, X) probability of being inside an object.
+    errors
+        (n,) error of each object.
+
+    Returns
+    -------
+    FloatArray
+        (n,) scores, 0 to 1.
+
+    Examples
+    --------
+    >>> labels, foreground = np.array([[1, 1, 2]], np.int32), np.array([[1, 0.5, 1]], np.float32)
+    >>> object_scores(labels, foreground, np.array([0, 0.5], np.float32))
+    array([0.75, 0.5 ], dtype=float32)
+    """
+    means = _mean_per_object(labels, foreground, len(errors))
+    scores: FloatArray = (means * (1 - np.minimum(errors, 1))).astype(np.float32)
+    return scores
+
+
+def _check_plane(labels: npt.ArrayLike) -> IntArray:
+    plane = as_labels(labels)
+    if plane.ndim != 2:
+        msg = f"Expected labels of shape (Y, X), one class plane, but got {plane.shape}"
+        raise ValueError(msg)
+    return plane
+
+
+def _check_maps(foreground: FloatArray, flow: FloatArray) -> None:
+    if foreground.ndim != 2 or flow.shape != (2, *foreground.shape):
+        msg = (
+            "Expected foreground of shape (Y, X) and flow of shape (2, Y, X), but got "
+            f"{foreground.shape} and {flow.shape}"
+        )
+        raise ValueError(msg)
+
+
+def _has_size(labels: IntArray, settings: FlowDecoding) -> BoolArray:
+    sizes = np.bincount(labels.ravel(), minlength=1)[1:]
+    limit = 1.0 if settings.max_size_fraction is None else settings.max_size_fraction
+    kept: BoolArray = (sizes >= max(settings.min_size, 1)) & (sizes <= limit * labels.size)
+    return kept
+
+
+def _keep(labels: IntArray, kept: BoolArray) -> IntArray:
+    """Drop the other objects and close the gaps that this leaves in the ids."""
+    table = np.zeros(len(kept) + 1, dtype=np.int32)
+    table[1:] = np.cumsum(kept) * kept
+    return map_ids(labels, table)
+
+
+@njit(cache=True, nogil=True)
+def _mean_squared_difference(
+    labels: IntArray, first: FloatArray, second: FloatArray, num_objects: int
+) -> FloatArray:
+    sums = np.zeros((num_objects + 1, 2))
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            label = labels[y, x]
+            down, right = first[0, y, x] - second[0, y, x], first[1, y, x] - second[1, y, x]
+            sums[label, 0] += down * down + right * right
+            sums[label, 1] += 1
+    return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)
+
+
+@njit(cache=True, nogil=True)
+def _mean_per_object(labels: IntArray, values: FloatArray, num_objects: int) -> FloatArray:
+    sums = np.zeros((num_objects + 1, 2))
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            sums[labels[y, x], 0] += values[y, x]
+            sums[labels[y, x], 1] += 1
+    return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)
