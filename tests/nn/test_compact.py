@@ -75,3 +75,14 @@ def test_network_refuses_another_number_of_channels():
 def test_network_refuses_no_classes_or_channels(settings):
     with pytest.raises(ValueError, match="to be at least 1, but got 0"):
         CompactNet(**settings)
+
+
+@pytest.mark.parametrize(("padding", "even"), [("replicate", True), ("zeros", False)])
+def test_decoder_step_keeps_even_features_even_with_replicated_padding(padding, even):
+    step = CompactNet(1, padding=padding).eval().decoder[1]
+
+    with torch.inference_mode():
+        mixed = step(torch.ones(1, 128, 4, 4), torch.ones(1, 40, 8, 8))
+
+    spread = mixed.amax(dim=(2, 3)) - mixed.amin(dim=(2, 3))
+    assert (spread.max().item() < 1e-5) == even

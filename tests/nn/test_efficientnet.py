@@ -33,6 +33,21 @@ def test_encoder_has_as_many_parameters_as_published_without_its_classifier():
     assert count == 4_652_008 - 320 * 1280 - 2 * 1280 - 1280 * 1000 - 1000
 
 
+@pytest.mark.parametrize(("padding", "even"), [("replicate", True), ("zeros", False)])
+def test_coarse_stages_keep_even_features_even_with_replicated_padding(padding, even):
+    torch.manual_seed(0)
+    encoder = EfficientNetLite0(padding=padding).eval()
+    x = torch.ones(1, 24, 32, 32)
+
+    with torch.inference_mode():
+        for stage in list(encoder.blocks)[2:]:
+            x = stage(x)
+            # Scaled up again, because random weights make features fade from stage to stage.
+            x = x / x.abs().max()
+            spread = x.amax(dim=(2, 3)) - x.amin(dim=(2, 3))
+            assert (spread.max().item() < 1e-4) == even
+
+
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the ImageNet weights are not here")
 def test_encoder_equals_timm_on_a_golden_image():
     encoder = EfficientNetLite0().eval()

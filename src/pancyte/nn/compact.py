@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pancyte.nn.efficientnet import FEATURE_CHANNELS, STRIDE, EfficientNetLite0
+from pancyte.nn.efficientnet import FEATURE_CHANNELS, STRIDE, EfficientNetLite0, Padding
 
 
 class CompactNet(nn.Module):
@@ -31,6 +31,8 @@ class CompactNet(nn.Module):
         Channels of the input, at least 1.
     decoder_channels : five ints
         Width of the decoder at strides 16, 8, 4, 2, 1.
+    padding : "zeros" or "replicate"
+        What lies beyond the border where features have a stride of 8 or more.
 
     Notes
     -----
@@ -43,6 +45,7 @@ class CompactNet(nn.Module):
         *,
         in_channels: int = 3,
         decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 32, 16),
+        padding: Padding = "zeros",
     ) -> None:
         super().__init__()
         if num_classes < 1:
@@ -51,13 +54,17 @@ class CompactNet(nn.Module):
             raise ValueError(f"Expected in_channels to be at least 1, but got {in_channels}")
         self.num_classes = num_classes
         self.in_channels = in_channels
-        self.encoder = EfficientNetLite0(in_channels)
+        self.encoder = EfficientNetLite0(in_channels, padding=padding)
         *skips, deepest = FEATURE_CHANNELS
-        widths = (deepest, *decoder_channels)
-        self.decoder = nn.ModuleList(
-            DecoderStep(below, skip, width)
-            for below, skip, width in zip(widths, (*reversed(skips), 0), widths[1:], strict=False)
-        )
+        steps = []
+        below = deepest
+        for index, (skip, width) in enumerate(
+            zip((*reversed(skips), 0), decoder_channels, strict=True)
+        ):
+            # The first two steps end at strides 16 and 8.
+            steps.append(DecoderStep(below + skip, width, padding if index < 2 else "zeros"))
+            below = width
+        self.decoder = nn.ModuleList(steps)
         # One convolution for both outputs: at full resolution a second one costs as much again.
         self.head = nn.Conv2d(decoder_channels[-1], 3 * num_classes, 3, padding=1)
 
@@ -97,13 +104,13 @@ class CompactNet(nn.Module):
 class DecoderStep(nn.Module):
     """Double the resolution and mix with the encoder's feature of that resolution."""
 
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, padding: Padding) -> None:
         super().__init__()
-        self.conv1 = _conv_norm(in_channels + skip_channels, out_channels)
-        self.conv2 = _conv_norm(out_channels, out_channels)
+        self.conv1 = _conv_norm(in_channels, out_channels, padding)
+        self.conv2 = _conv_norm(out_channels, out_channels, padding)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Map (B, C, Y, X) and (B, S, 2Y, 2X) to (B, C', 2Y, 2X)."""
+        """Map (B, C - S, Y, X) and (B, S, 2Y, 2X) to (B, C', 2Y, 2X)."""
         x = F.interpolate(x, scale_factor=2, mode="nearest")
         if skip is not None:
             x = torch.cat([x, skip], dim=1)
@@ -129,7 +136,7 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     return images
 
 
-def _conv_norm(in_channels: int, out_channels: int) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+def _conv_norm(in_channels: int, out_channels: int, padding: Padding) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False, padding_mode=padding)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))

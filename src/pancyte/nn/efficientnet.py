@@ -3,6 +3,9 @@
 - Seven stages of inverted residual blocks; features are taken at strides 2, 4, 8, 16 and 32.
 - Parameters are named as in timm's ``tf_efficientnet_lite0``, so that its ImageNet weights load;
   batch norm has epsilon 1e-3 and padding is TensorFlow's "same", as those weights need.
+- Padding with zeros, as published, tells a network where the border of its input is, and at stride
+  32 a few zeros reach 200 pixels far. ``replicate`` repeats the outermost features instead, from
+  stride 8 on, so that what the network says depends less on where an image was cut into tiles.
 
 References
 ----------
@@ -13,7 +16,7 @@ for the inverted residual block.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,6 +38,10 @@ _STAGES: Final = (
     (6, 3, 1, 320, 1),
 )
 _FEATURE_STAGES: Final = (0, 1, 2, 4, 6)
+# The first stage at stride 8; before it, a border reaches a few pixels only and padding costs time.
+_FIRST_COARSE_STAGE: Final = 2
+
+Padding = Literal["zeros", "replicate"]
 
 
 class EfficientNetLite0(nn.Module):
@@ -44,19 +51,22 @@ class EfficientNetLite0(nn.Module):
     ----------
     in_channels : int
         Channels of the input.
+    padding : "zeros" or "replicate"
+        What lies beyond the border for the stages from stride 8 on.
 
     Notes
     -----
     Shapes: B batch, C channels, Y and X multiples of 32.
     """
 
-    def __init__(self, in_channels: int = 3) -> None:
+    def __init__(self, in_channels: int = 3, *, padding: Padding = "zeros") -> None:
         super().__init__()
-        self.conv_stem = _conv(in_channels, 32, kernel=3, stride=2)
+        self.conv_stem = StridedConv(in_channels, 32, 3, stride=2, bias=False)
         self.bn1 = _norm(32)
         stages = []
         channels = 32
-        for expansion, kernel, stride, out_channels, repeats in _STAGES:
+        for index, (expansion, kernel, stride, out_channels, repeats) in enumerate(_STAGES):
+            coarse_padding = padding if index >= _FIRST_COARSE_STAGE else "zeros"
             blocks: list[nn.Module] = []
             for repeat in range(repeats):
                 step = stride if repeat == 0 else 1
@@ -64,7 +74,11 @@ class EfficientNetLite0(nn.Module):
                     SeparableConv(channels, out_channels, kernel=kernel)
                     if expansion == 1
                     else InvertedResidual(
-                        channels, out_channels, expansion=expansion, kernel=kernel, stride=step
+                        (channels, out_channels),
+                        expansion=expansion,
+                        kernel=kernel,
+                        stride=step,
+                        padding=coarse_padding,
                     )
                 )
                 blocks.append(block)
@@ -88,9 +102,9 @@ class SeparableConv(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel: int) -> None:
         super().__init__()
-        self.conv_dw = _conv(in_channels, in_channels, kernel=kernel, groups=in_channels)
+        self.conv_dw = _depthwise(in_channels, kernel=kernel, stride=1, padding="zeros")
         self.bn1 = _norm(in_channels)
-        self.conv_pw = _conv(in_channels, out_channels, kernel=1)
+        self.conv_pw = _pointwise(in_channels, out_channels)
         self.bn2 = _norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,15 +118,22 @@ class InvertedResidual(nn.Module):
     """Expand, filter each channel, project; the input is added where the shape stays."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, expansion: int, kernel: int, stride: int
+        self,
+        channels: tuple[int, int],
+        *,
+        expansion: int,
+        kernel: int,
+        stride: int,
+        padding: Padding,
     ) -> None:
         super().__init__()
+        in_channels, out_channels = channels
         wide = in_channels * expansion
-        self.conv_pw = _conv(in_channels, wide, kernel=1)
+        self.conv_pw = _pointwise(in_channels, wide)
         self.bn1 = _norm(wide)
-        self.conv_dw = _conv(wide, wide, kernel=kernel, stride=stride, groups=wide)
+        self.conv_dw = _depthwise(wide, kernel=kernel, stride=stride, padding=padding)
         self.bn2 = _norm(wide)
-        self.conv_pwl = _conv(wide, out_channels, kernel=1)
+        self.conv_pwl = _pointwise(wide, out_channels)
         self.bn3 = _norm(out_channels)
         self.residual = stride == 1 and in_channels == out_channels
 
@@ -134,17 +155,29 @@ class StridedConv(nn.Conv2d):
         """Map (B, C, Y, X) to (B, C', Y/2, X/2)."""
         total = self.kernel_size[0] - 2
         before, after = total // 2, total - total // 2
-        return super().forward(F.pad(x, (before, after, before, after)))
+        mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
+        padded = F.pad(x, (before, after, before, after), mode=mode)
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
-def _conv(
-    in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
-) -> nn.Conv2d:
+def _depthwise(channels: int, *, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
     if stride == 1:
         return nn.Conv2d(
-            in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=False
+            channels,
+            channels,
+            kernel,
+            padding=kernel // 2,
+            groups=channels,
+            bias=False,
+            padding_mode=padding,
         )
-    return StridedConv(in_channels, out_channels, kernel, stride=stride, groups=groups, bias=False)
+    return StridedConv(
+        channels, channels, kernel, stride=stride, groups=channels, bias=False, padding_mode=padding
+    )
+
+
+def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

@@ -19,6 +19,7 @@ import numpy as np
 
 from pancyte.nn import losses
 from pancyte.nn.compact import CompactNet
+from pancyte.nn.efficientnet import Padding
 from pancyte.ops.flow import FlowDecoding, FlowField, decode_flow, labels_to_flow
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.params import params
@@ -50,6 +51,9 @@ class FlowTask:
     """How objects are found in the maps."""
     decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 32, 16)
     """Width of the decoder at strides 16, 8, 4, 2, 1."""
+    padding: Padding = "zeros"
+    """What lies beyond the border for the coarse features of the network: ``replicate`` makes
+    results depend less on how an image is cut into tiles. A network is used as it was trained."""
     loss: Literal["balanced", "mediar"] = "balanced"
     """``balanced``: BCE + dice_weight * (1 - Dice) + flow_weight * weighted squared flow error.
     ``mediar``: BCE + 0.5 * MSE(flow, 5 * target), unweighted, as published."""
@@ -90,6 +94,7 @@ class FlowTask:
             len(self.classes),
             in_channels=self.preprocessing.channels,
             decoder_channels=self.decoder_channels,
+            padding=self.padding,
         )
 
     def encode(self, labels: IntArray, valid: BoolArray | None = None) -> Targets:
