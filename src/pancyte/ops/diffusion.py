@@ -6,9 +6,9 @@ With (h, w) the box of an object and n the largest 2 (h + w + 2) of the plane, n
     T[p] <- 1/9 * sum of T over p and those of its eight neighbors that are of the same object
 
 and then, over the whole plane, ``(T[y + 1] - T[y - 1], T[x + 1] - T[x - 1])`` made unit length.
-This is Cellpose's field, with what that brings: borders absorb heat, n comes from the largest object
-of the plane, and where two objects touch, the slope is taken across both, so that some of their
-pixels point at the other one.
+This is Cellpose's field, with what that brings: borders absorb heat, n comes from the largest
+object of the plane, and where two objects touch, the slope is taken across both, so that some of
+their pixels point at the other one.
 
 References
 ----------
