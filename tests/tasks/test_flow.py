@@ -65,8 +65,9 @@ def test_encode_keeps_the_valid_mask():
     assert FlowTask(classes=TWO).encode(discs(), valid)["valid"] is valid
 
 
-def test_decode_of_encode_returns_the_objects_of_each_class():
-    task = FlowTask(classes=TWO)
+@pytest.mark.parametrize("field", ["diffusion", "geodesic"])
+def test_decode_of_encode_returns_the_objects_of_each_class(field):
+    task = FlowTask(classes=TWO, field=field)
     labels = discs()
 
     found = task.decode(perfect_maps(task, labels))

@@ -139,7 +139,7 @@ class FlowTask:
         self._check_planes(maps.scalars.shape)
         decoding = replace(self.decoding, min_size=round(self.decoding.min_size / scale**2))
         planes = [
-            decode_flow(foreground, flow, decoding)
+            decode_flow(foreground, flow, decoding, field=self.field)
             for foreground, flow in zip(maps.scalars, maps.vectors, strict=True)
         ]
         counts = [len(plane.scores) for plane in planes]
