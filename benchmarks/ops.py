@@ -44,7 +44,7 @@ def installed(package: str) -> str | None:
         return None
 
 
-def measure(case: Case, folder: Path, *, quick: bool) -> str:
+def measure(case: Case, folder: Path, *, repetitions: int, quick: bool) -> str:
     """Measure a case and return a line of the table, ratios first."""
     from timing import best_times, extra_memory
 
@@ -58,7 +58,7 @@ def measure(case: Case, folder: Path, *, quick: bool) -> str:
             remarks.append(f"{peer} skipped")
         else:
             columns[peer] = lambda function=function: function(*arrays)
-    seconds = best_times(columns, 3)
+    seconds = best_times(columns, repetitions)
     own = seconds.pop("pancyte")
     ratios = {peer: peer_seconds / own for peer, peer_seconds in seconds.items()}
     kept, promises, memory = [], [], ""
@@ -108,6 +108,7 @@ def main() -> None:
     """Read the command line and print the table as Markdown."""
     parser = argparse.ArgumentParser(description="Benchmarks of pancyte.ops and pancyte.metrics.")
     parser.add_argument("--quick", action="store_true", help="leave out peers of over 10 seconds")
+    parser.add_argument("--repetitions", type=int, default=3, help="of which the best counts")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name has TEXT")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -133,7 +134,9 @@ def main() -> None:
     for case in CASES:
         if options.only in case.name:
             with tempfile.TemporaryDirectory() as folder:
-                print(measure(case, Path(folder), quick=options.quick), flush=True)
+                path, repetitions = Path(folder), options.repetitions
+                line = measure(case, path, repetitions=repetitions, quick=options.quick)
+                print(line, flush=True)
 
 
 if __name__ == "__main__":
