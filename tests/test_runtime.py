@@ -15,8 +15,11 @@ def test_auto_device_is_what_torch_has() -> None:
 
 
 def test_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="Expected device to be auto, cpu, cuda.*got 'gpu!'"):
-        runtime.choose_device("gpu!")
+    for name in ("gpu", "meta", "mps", "cpu:3", ""):
+        with pytest.raises(
+            UsageError, match=f"Expected device to be auto, cpu, cuda.*got '{name}'"
+        ):
+            runtime.choose_device(name)
     with pytest.raises(UsageError, match=r"Expected a CUDA device that torch sees .*got 'cuda:99'"):
         runtime.choose_device("cuda:99")
 

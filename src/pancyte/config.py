@@ -31,6 +31,20 @@ _T = TypeVar("_T")
 _NONE: Final = "none"
 """How a setting that is None stands in a file."""
 
+_IN_WORDS: Final = {
+    "tuple_type": "expected a list, such as [0.5, 0.75]",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "finite_number": "expected a finite number",
+}
+"""What was expected, by pydantic's name of the error."""
+
 
 def read_config(path: Path, cls: type[_T], overrides: Sequence[str] = ()) -> _T:
     """Read a settings object from a TOML, YAML or JSON file.
@@ -120,7 +134,13 @@ def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T
     try:
         return TypeAdapter(cls).validate_python(_replaced(mapping, _NONE, None))
     except ValidationError as error:
-        lines = [_describe(detail, cls) for detail in error.errors(include_url=False)]
+        known = sorted(set(_field_names(cls)))
+        # A union reports what each of its members expected; the user reads each key once.
+        found: dict[str, list[str]] = {}
+        for detail in error.errors(include_url=False):
+            path, message = _describe(detail, known)
+            found.setdefault(path, []).append(message)
+        lines = [" or ".join(dict.fromkeys(messages)) for messages in found.values()]
         msg = f"{where}: " + "; ".join(lines)
         raise ConfigError(msg) from error
 
@@ -167,7 +187,7 @@ def _parse_value(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return _NONE if text.lower() in {"none", "null"} else text
 
 
 def _copy(value: Any) -> Any:  # noqa: ANN401 - plain values of any kind
@@ -185,16 +205,24 @@ def _replaced(value: Any, old: object, new: object) -> Any:  # noqa: ANN401 - pl
     return [_replaced(item, old, new) for item in value] if isinstance(value, list) else value
 
 
-def _describe(detail: ErrorDetails, cls: object) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "unexpected_keyword_argument":
-        known = sorted(_field_names(cls))
-        near = difflib.get_close_matches(str(detail["loc"][-1]), known, n=1)
-        return f"unknown key {path!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+def _describe(detail: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
+    """Return the path of a key and what is wrong with it."""
+    *parents, last = detail["loc"] or ("",)
+    unexpected = detail["type"] == "unexpected_keyword_argument"
+    # Between the names of settings stand those of the members of unions, which mean nothing here.
+    parts = [part for part in parents if isinstance(part, int) or part in known]
+    if unexpected or isinstance(last, int) or last in known:
+        parts.append(last)
+    path = ".".join(map(str, parts))
+    if unexpected:
+        near = difflib.get_close_matches(str(last), known, n=1)
+        return path, f"unknown key {path!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
     if detail["type"] == "missing":
-        return f"the key {path!r} is missing"
+        return path, f"the key {path!r} is missing"
     message = detail["msg"].removeprefix("Value error, ")
-    return f"{path}: {message}, got {detail['input']!r}" if path else message
+    if detail["type"] != "value_error":  # which says itself what it got
+        message = f"{_IN_WORDS.get(detail['type'], message)}, got {detail['input']!r}"
+    return path, f"{path}: {message}" if path else message
 
 
 def _field_names(cls: object) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,7 +20,7 @@ from pancyte.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-logger = logging.getLogger(__name__)
+_LOGGER = logging.getLogger(__name__)
 
 # Loading compiled kernels from the cache takes less than this, compiling them much more.
 _COMPILES_AFTER_S: Final = 2.0
@@ -34,17 +35,16 @@ def choose_device(name: str = "auto") -> torch.device:
     Raises
     ------
     UsageError
-        The name means nothing to torch, or the device is not there.
+        The name is another one, or the device is not there.
     """
     import torch  # noqa: PLC0415 - a second and a half of start-up
 
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
+    if re.fullmatch(r"cpu|cuda(:\d+)?", name) is None:
         msg = f"Expected device to be auto, cpu, cuda or cuda:N, but got {name!r}"
-        raise UsageError(msg) from error
+        raise UsageError(msg)
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         msg = (
             f"Expected a CUDA device that torch sees ({torch.cuda.device_count()} here), "
@@ -121,7 +121,7 @@ def warm_up() -> float:
     """
     started = time.perf_counter()
     message = "Compiling the numerical kernels for this machine, once; this takes about a minute."
-    notice = threading.Timer(_COMPILES_AFTER_S, logger.info, [message])
+    notice = threading.Timer(_COMPILES_AFTER_S, _LOGGER.info, [message])
     notice.daemon = True
     notice.start()
     try:
