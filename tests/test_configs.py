@@ -12,13 +12,23 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.*"))
 
 
 def test_all_configs_are_found() -> None:
-    assert [path.name for path in CONFIGS] == ["bundled.toml", "own_images.toml"]
+    names = [path.name for path in CONFIGS]
+    assert names == ["bundled.toml", "bundled_tiles.toml", "own_images.toml"]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_config_loads_and_dumps_to_itself(path: Path) -> None:
     config = read_train_config(path)
     assert from_mapping(TrainConfig, to_mapping(config), where="dump") == config
+
+
+def test_second_stage_starts_from_the_first() -> None:
+    first, second = (
+        read_train_config(ROOT / "configs" / name)
+        for name in ("bundled.toml", "bundled_tiles.toml")
+    )
+    assert second.initialize == first.out / "checkpoints" / "best"
+    assert second.task.padding == "replicate"
 
 
 def test_bundled_recipe_is_the_documented_one() -> None:
