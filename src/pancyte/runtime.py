@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-# Loading compiled kernels from the cache takes less than this, compiling them much more.
+# Loading compiled kernels takes less CPU time than this, compiling them much more.
 _COMPILES_AFTER_S: Final = 2.0
 
 Precision = Literal["float32", "bfloat16"]
@@ -113,35 +113,54 @@ def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch, index))))
 
 
-def warm_up() -> float:
-    """Compile the numerical kernels, or load them from their cache; return the seconds it took.
+def warm_up() -> None:
+    """Compile the numerical kernels, or load them from their cache.
 
     Compiling happens once for each installation and is said in the log when it happens. The cache
     lies beside the package; where that folder is read-only, numba uses the user's cache folder.
     """
-    started = time.perf_counter()
-    message = "Compiling the numerical kernels for this machine, once; this takes about a minute."
-    notice = threading.Timer(_COMPILES_AFTER_S, _LOGGER.info, [message])
-    notice.daemon = True
+    done = threading.Event()
+    notice = threading.Thread(target=_tell_when_compiling, args=[done], daemon=True)
     notice.start()
     try:
         _call_every_kernel()
     finally:
-        notice.cancel()
-    return time.perf_counter() - started
+        done.set()
+        notice.join()
+
+
+def _tell_when_compiling(done: threading.Event) -> None:
+    # CPU time, because loading is slow as well while other processes are busy.
+    started = time.process_time()
+    while not done.wait(0.2):
+        if time.process_time() - started > _COMPILES_AFTER_S:
+            _LOGGER.info(
+                "Compiling the numerical kernels for this machine, once; this takes about a minute."
+            )
+            return
 
 
 def _call_every_kernel() -> None:
     """Run what a prediction runs, on the smallest arrays that reach every kernel."""
-    from pancyte.ops.flow import FlowDecoding, decode_flow, labels_to_flow  # noqa: PLC0415 - slow
+    from pancyte.ops.flow import decode_flow, labels_to_flow  # noqa: PLC0415 - half a second
+    from pancyte.ops.labels import boundaries, keep_largest_component  # noqa: PLC0415
     from pancyte.ops.measure import measure_objects  # noqa: PLC0415
+    from pancyte.ops.resample import resize_image, resize_labels, resize_maps  # noqa: PLC0415
+    from pancyte.types import Maps  # noqa: PLC0415
 
     labels = np.zeros((32, 32), np.int32)
     labels[4:14, 4:14] = 1
     labels[14:28, 6:28] = 2
-    flow = labels_to_flow(labels)
-    decoded = decode_flow((labels > 0).astype(np.float32), flow, FlowDecoding())
-    measure_objects(decoded.labels[None], labels[None].astype(np.float32), None)
+    labels[20:22, 15:17] = 0
+    foreground = (labels > 0).astype(np.float32)
+    for field in ("diffusion", "geodesic"):
+        flow = labels_to_flow(labels, field=field)
+        found = decode_flow(foreground, flow, field=field)
+    pixels = resize_image(foreground[None], (48, 48))
+    resize_maps(Maps(pixels, flow[None].repeat(1, axis=0)), (40, 40))
+    small = keep_largest_component(resize_labels(found.labels, (16, 16)))
+    measure_objects(small[None], resize_image(pixels, (16, 16)), None)
+    boundaries(found.labels)
 
 
 def _cpu_has_bfloat16() -> bool:
