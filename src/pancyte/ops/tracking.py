@@ -196,9 +196,10 @@ def label_sinks(ends: IntArray, *, min_count: int) -> IntArray:
 
     Notes
     -----
-    A sink is a pixel where at least ``min_count`` tracks end, no fewer than at any pixel of the
-    5 x 5 around it. It takes in neighbors with more than 2 ends, again and again, up to 5 px away,
-    and other sinks on the way. Of equal sinks the first in scan order begins.
+    A sink is a pixel where at least ``min_count`` tracks end, no fewer than at its neighbors. It
+    takes in neighbors with more than 2 ends, again and again, up to 5 px away, and other sinks on
+    the way. Of equal sinks the first in scan order begins. Cellpose looks for the largest of 5 x 5
+    pixels instead, which loses thin objects beside each other.
 
     Examples
     --------
@@ -229,7 +230,7 @@ def _find_seeds(counts: IntArray, min_count: int) -> npt.NDArray[np.int64]:
         for x in range(width):
             count = counts[y, x]
             if count >= min_count:
-                around = counts[max(y - 2, 0) : y + 3, max(x - 2, 0) : x + 3]
+                around = counts[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
                 if around.max() == count:
                     seeds.append(np.int64(y * width + x))
     return np.array(seeds, dtype=np.int64)
