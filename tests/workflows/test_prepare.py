@@ -75,7 +75,9 @@ def test_splits_of_folders_and_of_a_manifest_are_kept(tmp_path) -> None:
     report = prepare(tmp_path, tmp_path / "manifest.csv")
     splits = {r.image.stem: r.split for r in report.records}
     assert splits == {"a": "train", "b": "train", "c": "train", "d": "val"}
-    again = prepare(tmp_path / "manifest.csv", tmp_path / "again.csv", config=PrepareConfig(val=0.5))
+    again = prepare(
+        tmp_path / "manifest.csv", tmp_path / "again.csv", config=PrepareConfig(val=0.5)
+    )
     assert {r.image.stem: r.split for r in again.records} == splits
 
 
