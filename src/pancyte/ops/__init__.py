@@ -1,1 +1,1 @@
-"""Numerics: numpy arrays in, numpy arrays out, on the CPU; no files, configuration, logging or global state."""
+"""Numerics: arrays in, arrays out, on the CPU; no files, configuration, logging or global state."""

@@ -162,7 +162,7 @@ def _find_ways(
         for turn in range(8):
             neighbor = pixel + _DOWN[turn] * width + _RIGHT[turn]
             if flat[neighbor] == _UNSEEN and cost == costs[pixel]:
-                offer = cost + _step_cost(flat, pixel, turn, width)
+                offer = cost + _step_cost(flat, int(pixel), turn, width)
                 if offer < costs[neighbor]:
                     costs[neighbor] = offer
                     followers[neighbor] = pixel

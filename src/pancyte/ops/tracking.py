@@ -141,7 +141,9 @@ def _follow_one(
 
 
 @njit(cache=True, nogil=True)
-def _read(vectors: FloatArray, stride: int, y: np.float32, x: np.float32) -> tuple[float, float]:
+def _read(
+    vectors: FloatArray, stride: int, y: np.float32, x: np.float32
+) -> tuple[np.float32, np.float32]:
     """Vector at a place between pixels."""
     row, column = int(y), int(x)
     near = np.uint64(2 * (row * stride + column))
