@@ -55,7 +55,7 @@ def test_map_channels_repeats_gray_and_fills_up_two_channels():
 
 @pytest.mark.parametrize("count", [0, 4, 30])
 def test_map_channels_refuses_more_than_the_network_has(count):
-    with pytest.raises(ValueError, match=f"1 to 3 channels, but got {count}.*--channels"):
+    with pytest.raises(ValueError, match=f"1 to 3 channels, but got {count}$"):
         map_channels(np.zeros((count, 2, 2), dtype=np.float32), 3)
 
 

@@ -188,7 +188,9 @@ def test_non_finite_pixels_are_counted_and_warned_about_once(tmp_path: Path, cap
     with caplog.at_level(logging.WARNING, "pancyte"):
         predict(tmp_path / "a.tif", tmp_path / "out")
     messages = [r.getMessage() for r in caplog.records if "NaN" in r.getMessage()]
-    assert messages == ["a.tif: 3 pixels were NaN or infinite; the median took their place"]
+    assert messages == [
+        "a.tif: 3 pixels were NaN or infinite; the median of their channel took their place"
+    ]
     (entry,) = read_json(tmp_path / "out/run.json")["images"]
     assert entry["replaced_pixels"] == 3
     assert entry["num_objects"] == 20

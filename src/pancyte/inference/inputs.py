@@ -9,7 +9,7 @@ import numpy as np
 
 from pancyte.errors import UsageError
 from pancyte.io.axes import choose_channels, resolve_axes, to_image_axes
-from pancyte.io.images import read_image
+from pancyte.io.images import ReadImage, read_image
 from pancyte.ops.intensity import replace_non_finite
 from pancyte.types import Image
 
@@ -35,7 +35,7 @@ def open_source(
     InputError
         The file cannot be read.
     """
-    image, replaced, where = _open(source, axes, channels)
+    image, notes, where = _open(source, axes, channels)
     if image.ndim != 2:
         msg = (
             f"{where}: is a stack of {image.pixels.shape[1]} slices (shape {image.pixels.shape[1:]}"
@@ -46,48 +46,67 @@ def open_source(
     if 0 in image.pixels.shape:
         msg = f"{where}: expected an image of at least one pixel, but got {image.pixels.shape}"
         raise UsageError(msg)
-    pixels, count = replace_non_finite(image.pixels)
-    replaced += count
-    notes = (
-        (f"{replaced} pixels were NaN or infinite and were replaced by their channel's median.",)
-        if replaced
-        else ()
-    )
+    pixels, replaced = replace_non_finite(image.pixels)
+    notes += _replaced_note(replaced)
     try:
         return Image(pixels, spacing or image.spacing, image.channels), notes
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
+def reading_notes(read: ReadImage) -> tuple[str, ...]:
+    """Return what the user should know about how a file was read, one sentence each."""
+    return read.notes + _replaced_note(read.replaced)
+
+
+def name_of(source: object) -> str:
+    """Return what error messages call a source."""
+    if isinstance(source, Path | str):
+        return str(source)
+    return "the image" if isinstance(source, Image) else "the array"
+
+
+def _replaced_note(replaced: int) -> tuple[str, ...]:
+    if not replaced:
+        return ()
+    return (
+        f"{replaced} pixels were NaN or infinite; the median of their channel took their place",
+    )
+
+
 def _open(
     source: object,
     axes: str | None,
     channels: str | Sequence[int | str] | None,
-) -> tuple[Image, int, str]:
+) -> tuple[Image, tuple[str, ...], str]:
+    where = name_of(source)
     if isinstance(source, Path | str):
         read = read_image(source, axes=axes, channels=channels)
-        return read.image, read.replaced, str(source)
+        return read.image, reading_notes(read), where
     if isinstance(source, Image):
         if axes is not None:
             raise UsageError(f"axes {axes!r}: an Image has its axes; leave axes out")
         names = source.channels
-        chosen = choose_channels(channels, names, count=len(source.pixels), where="the image")
+        chosen = choose_channels(channels, names, count=len(source.pixels), where=where)
         kept = tuple(names[i] for i in chosen) if names else ()
         pixels = source.pixels if channels is None else source.pixels[chosen]
-        return Image(pixels, source.spacing, kept), 0, "the image"
+        return Image(pixels, source.spacing, kept), (), where
     if not isinstance(source, np.ndarray):
         msg = (
             "Expected a numpy array, a path or an Image to segment, but got "
             f"{type(source).__name__}. Convert it with numpy.asarray."
         )
         raise UsageError(msg)
-    return _from_array(source, axes, channels)
+    image, replaced = _from_array(source, axes, channels, where)
+    return image, _replaced_note(replaced), where
 
 
 def _from_array(
-    array: npt.NDArray[Any], axes: str | None, channels: str | Sequence[int | str] | None
-) -> tuple[Image, int, str]:
-    where = "the array"
+    array: npt.NDArray[Any],
+    axes: str | None,
+    channels: str | Sequence[int | str] | None,
+    where: str,
+) -> tuple[Image, int]:
     if array.dtype.kind not in "biuf":
         msg = f"Expected an array of real numbers to segment, but got type {array.dtype}"
         raise UsageError(msg)
@@ -100,4 +119,4 @@ def _from_array(
     planes = to_image_axes(array, named)
     chosen = choose_channels(channels, (), count=len(planes), where=where)
     pixels, count = replace_non_finite(planes if channels is None else planes[chosen])
-    return Image(np.ascontiguousarray(pixels)), count, where
+    return Image(np.ascontiguousarray(pixels)), count

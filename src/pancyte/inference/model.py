@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pancyte.errors import UsageError
-from pancyte.inference.inputs import open_source
+from pancyte.inference.inputs import name_of, open_source
 from pancyte.inference.scale import (
     Probe,
     Settled,
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from pancyte.protocols import Task
     from pancyte.runtime import Precision
     from pancyte.types import FloatArray
-
-_LOGGER = logging.getLogger(__name__)
 
 # The size of objects is estimated from samples where an image has more pixels for the network.
 _SAMPLE_PIXELS: Final = 2**22
@@ -129,13 +126,15 @@ class Model:
         try:
             pixels = preprocess(image.pixels, self.task.preprocessing)
         except ValueError as error:
-            raise UsageError(str(error)) from error
+            msg = (
+                f"{name_of(source)}: {error}. Choose the ones to segment with channels "
+                "(pancyte predict --channels 0,2)."
+            )
+            raise UsageError(msg) from error
         run = _Run(self, pixels, on_tile)
         settled = self._settle(run, diameter)
         found = run.segment(settled.scale)
         warnings = notes + settled.warnings + self._check_sizes(found, settled.scale, diameter)
-        for warning in warnings:
-            _LOGGER.warning("%s", warning)
         table = measure_objects(found.labels, image.pixels, image.spacing)
         return replace(
             found,

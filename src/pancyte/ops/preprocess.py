@@ -118,11 +118,7 @@ def map_channels(pixels: FloatArray, channels: int) -> FloatArray:
     """
     count = pixels.shape[0]
     if count == 0 or count > channels:
-        msg = (
-            f"Expected an image of 1 to {channels} channels, but got {count}. "
-            "Choose the ones to segment by with --channels (in Python, channels=)."
-        )
-        raise ValueError(msg)
+        raise ValueError(f"Expected an image of 1 to {channels} channels, but got {count}")
     if count == 1:
         return np.repeat(pixels, channels, axis=0)
     result = np.zeros((channels, *pixels.shape[1:]), dtype=np.float32)

@@ -18,6 +18,7 @@ import numpy as np
 
 from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import InputError, PartialError, ResourceError, UsageError
+from pancyte.inference.inputs import reading_notes
 from pancyte.inference.tiles import Tiling
 from pancyte.io.bitmaps import write_png
 from pancyte.io.files import sha256_file
@@ -33,8 +34,6 @@ from pancyte.workflows.outputs import Job, check_overwriting, plan_jobs
 from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pancyte.inference.model import Model
     from pancyte.types import FloatArray, Segmentation
 
@@ -204,39 +203,51 @@ def _segment_all(
     for done, job in enumerate(jobs, start=1):
         start = time.perf_counter()
         try:
-            with _named_in_log(job.name):
-                read, notes, found = _segment_file(job.image, model, config)
+            read, found = segment_file(job.image, model, config, name=job.name)
         except (InputError, UsageError) as error:
-            results.failures.append({"file": job.name, "error": _naming_file(error, job.image)})
+            results.failures.append({"file": job.name, "error": str(error)})
             report(done, len(jobs), f"{job.name}: failed")
             continue
         # Not inside the try: what cannot be written is no fault of the image, and ends the run.
         _write_results(job, out, read.image.pixels, found)
         seconds = round(time.perf_counter() - start, 2)
         results.tables.append(with_file(found.objects, job.name))
-        results.images.append(_entry(job, read, found, notes) | {"seconds": seconds})
+        results.images.append(_entry(job, read, found) | {"seconds": seconds})
         num_objects = found.objects.num_objects
         report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
 
 
-def _naming_file(error: Exception, path: Path) -> str:
-    """Return the message of an error, which the model did not know the file of."""
-    text = str(error)
-    return text if str(path) in text else f"{path}: {text.removeprefix('the image: ')}"
+def segment_file(
+    path: Path, model: Model, config: PredictConfig, *, name: str
+) -> tuple[ReadImage, Segmentation]:
+    """Read and segment one image, and log what the user should know about it.
 
+    Parameters
+    ----------
+    path
+        The image.
+    model
+        As :func:`load_model` gives it.
+    config
+        How to read and segment.
+    name
+        What log lines call the image.
 
-def _segment_file(
-    path: Path, model: Model, config: PredictConfig
-) -> tuple[ReadImage, tuple[str, ...], Segmentation]:
-    """Read and segment one image; return also what the user should know about reading it."""
+    Raises
+    ------
+    InputError, UsageError
+        The image cannot be read or segmented as the settings say; the message names the file.
+    """
     read = read_image(path, axes=config.axes, channels=config.channels)
-    notes = read.notes
-    if read.replaced:
-        notes += (f"{read.replaced} pixels were NaN or infinite; the median took their place",)
-    for note in notes:
-        _LOGGER.warning("%s", note)
-    found = model.segment(read.image, diameter=config.diameter, spacing=config.spacing)
-    return read, notes, _keep_scores(found, config.min_score)
+    try:
+        found = model.segment(read.image, diameter=config.diameter, spacing=config.spacing)
+    except (InputError, UsageError) as error:
+        # The model was given pixels, and does not know where they come from.
+        raise type(error)(f"{path}: {str(error).removeprefix('the image: ')}") from error
+    found = replace(found, warnings=reading_notes(read) + found.warnings)
+    for warning in found.warnings:
+        _LOGGER.warning("%s: %s", name, warning)
+    return read, _keep_scores(found, config.min_score)
 
 
 def _write_results(job: Job, out: Path, pixels: FloatArray, found: Segmentation) -> None:
@@ -245,9 +256,7 @@ def _write_results(job: Job, out: Path, pixels: FloatArray, found: Segmentation)
     write_png(out / job.overlay, overlay(pixels, found.labels, magnification=magnification))
 
 
-def _entry(
-    job: Job, read: ReadImage, found: Segmentation, notes: tuple[str, ...]
-) -> dict[str, Any]:
+def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:
     """Return what run.json says about one image."""
     return {
         "file": job.name,
@@ -261,7 +270,7 @@ def _entry(
         "replaced_pixels": read.replaced,
         "scale": found.scale,
         "num_objects": found.objects.num_objects,
-        "warnings": [*notes, *found.warnings],
+        "warnings": found.warnings,
     }
 
 
@@ -280,24 +289,6 @@ def _keep_scores(found: Segmentation, min_score: float) -> Segmentation:
         labels[k] = table[found.labels[k]]
     objects = found.objects.with_columns({"label": new_ids}).select(keep)
     return replace(found, labels=labels, objects=objects)
-
-
-@contextlib.contextmanager
-def _named_in_log(name: str) -> Iterator[None]:
-    """Put the name of the image in front of what is logged about it."""
-
-    def add_name(record: logging.LogRecord) -> bool:
-        record.msg, record.args = "%s: %s", (name, record.getMessage())
-        return True
-
-    loggers = [_LOGGER, logging.getLogger("pancyte.inference.model")]
-    for logger in loggers:
-        logger.addFilter(add_name)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(add_name)
 
 
 def _raise_failures(results: Results, out: Path) -> None:
