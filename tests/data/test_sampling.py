@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,21 @@ def test_fractions_and_numbers_are_met_in_every_modality() -> None:
         ("sem", "val"): 2,
         ("sem", "test"): 1,
     }
+
+
+@pytest.mark.parametrize("number", range(2, 7))
+def test_a_fraction_of_few_images_is_one(number) -> None:
+    divided = assign_splits(make(*[{}] * number), val=0.1, test=0.0, seed=0)
+    assert Counter(r.split for r in divided) == {"val": 1, "train": number - 1}
+
+
+def test_many_images_are_divided_in_linear_time() -> None:
+    records = make(*[{}] * 20_000)
+    started = time.process_time()
+    divided = assign_splits(records, val=0.1, test=0.1, seed=0)
+    # Looking at every pair of images takes minutes.
+    assert time.process_time() - started < 5.0
+    assert Counter(r.split for r in divided) == {"train": 16_000, "val": 2_000, "test": 2_000}
 
 
 def test_the_seed_decides() -> None:

@@ -147,7 +147,8 @@ def _pair_part(folder: Path, masks_subdir: str) -> Pairing:
         image_folder = label_folder = folder
         files = _list(folder)
         labels = [path for path in files if _strip(path.stem, LABEL_ENDINGS) != path.stem]
-        images = [path for path in files if path not in set(labels)]
+        known = set(labels)
+        images = [path for path in files if path not in known]
     if not images or not labels:
         missing, where = ("images", image_folder) if not images else ("label files", label_folder)
         msg = (

@@ -82,7 +82,8 @@ def assign_splits(
     records
         Those with a split keep it.
     val, test
-        An int is a number of records, a float a fraction of those without a split.
+        An int is a number of records, a float a fraction of those without a split; a fraction above
+        0 wants at least one.
     seed
         Of the choice.
 
@@ -115,10 +116,7 @@ def assign_splits(
         if not record.split and record.group not in known:
             groups[record.group or f"{_OWN_GROUP}{place}"].append(place)
     open_records = sum(map(len, groups.values()))
-    wanted = {
-        TEST: test if isinstance(test, int) else round(test * open_records),
-        VAL: val if isinstance(val, int) else round(val * open_records),
-    }
+    wanted = {TEST: _wanted(test, open_records), VAL: _wanted(val, open_records)}
     if sum(wanted.values()) > open_records:
         msg = (
             f"Expected val and test to take at most the {open_records} images without a split, "
@@ -148,14 +146,24 @@ def _choose_groups(
     chosen: dict[str, str] = {}
     for place, name in enumerate(sorted(modalities)):
         order = [modalities[name][k] for k in generator.permutation(len(modalities[name]))]
+        free = len(order)
         for split in wanted:
             quota = quotas[split][place]
-            for group in [g for g in order if g not in chosen]:
-                spare = sum(g not in chosen for g in order) > 1
-                if spare and len(groups[group]) <= quota:
+            for group in order:
+                if quota == 0 or free == 1:
+                    break
+                if group not in chosen and len(groups[group]) <= quota:
                     chosen[group] = split
                     quota -= len(groups[group])
+                    free -= 1
     return chosen
+
+
+def _wanted(share: float, total: int) -> int:
+    """Return a number of records; a fraction of few is one, since none was not asked for."""
+    if isinstance(share, int):
+        return share
+    return min(max(1, round(share * total)), max(total - 1, 0)) if share > 0 else 0
 
 
 def _share_out(number: int, sizes: Sequence[int]) -> list[int]:
