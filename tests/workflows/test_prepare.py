@@ -51,6 +51,16 @@ def test_prepare_writes_a_manifest_that_is_read_back(tmp_path) -> None:
     assert len(read_sources([DataSource(path=report.manifest)])) == 10
 
 
+def test_a_split_that_stays_empty_is_said(tmp_path) -> None:
+    folder = make_folder(tmp_path, ["movie_a", "movie_b"])
+    report = prepare(
+        folder, tmp_path / "m.csv", config=PrepareConfig(val=0.5, group="movie", test=0.0)
+    )
+    assert report.empty_splits == ("val",)
+    assert "no image could be set aside for val" in str(report)
+    assert "test" not in str(report).rpartition("written")[0]
+
+
 def test_groups_stay_together_and_the_seed_decides(tmp_path) -> None:
     names = [f"movie{m}_frame{k}" for m in range(6) for k in range(3)]
     folder = make_folder(tmp_path, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,15 @@ from pancyte.cli.group import debug_option, set_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def _number_or_share(text: str) -> float:
+    """Return a whole number as int, which means images, and any other as float, a share."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    msg = f"expected a number of images, such as 5, or a share, such as 0.1, but got {text!r}"
+    raise click.BadParameter(msg)
 
 
 @click.command()
@@ -24,9 +34,17 @@ if TYPE_CHECKING:
     help="Manifest to write, ending in .csv; it can be edited by hand.",
 )
 @click.option(
-    "--val", type=float, metavar="SHARE", help="Share of the images for validation, such as 0.1."
+    "--val",
+    type=_number_or_share,
+    metavar="NUMBER",
+    help="Images for validation: a share such as 0.1, or a number such as 5.",
 )
-@click.option("--test", type=float, metavar="SHARE", help="Share that no training touches.")
+@click.option(
+    "--test",
+    type=_number_or_share,
+    metavar="NUMBER",
+    help="Images that no training touches: a share or a number.",
+)
 @click.option(
     "--group",
     metavar="REGEX",

@@ -77,6 +77,8 @@ class PrepareReport:
     """Median diameter of the objects in pixels; NaN without objects."""
     images_without_labels: tuple[Path, ...]
     labels_without_image: tuple[Path, ...]
+    empty_splits: tuple[str, ...] = ()
+    """Splits that were wanted and have no image, because of too few images or groups."""
 
     def __str__(self) -> str:
         splits = Counter(record.split for record in self.records)
@@ -93,6 +95,7 @@ class PrepareReport:
             if paths:
                 names = ", ".join(path.name for path in paths[:3])
                 lines.append(f"left out, {kind}: {len(paths)} ({names})")
+        lines += [f"no image could be set aside for {split}" for split in self.empty_splits]
         return "\n".join([*lines, f"written: {self.manifest}"])
 
 
@@ -161,6 +164,11 @@ def prepare(
         median_diameter=float(np.median(diameters)) if diameters else float("nan"),
         images_without_labels=pairing.images_without_labels,
         labels_without_image=pairing.labels_without_image,
+        empty_splits=tuple(
+            split
+            for split, share in ((VAL, config.val), (TEST, config.test))
+            if share > 0 and not any(record.split == split for record in records)
+        ),
     )
 
 
