@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
+from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import write_labels
+from pancyte.tasks.flow import FlowTask
+from pancyte.types import ObjectTable, Segmentation
 from pancyte.workflows import models
+from pancyte.workflows import predict as predicting
 from pancyte.workflows.evaluate import EvaluateConfig, evaluate
 
 
@@ -93,6 +98,17 @@ def test_without_a_folder_nothing_is_written(folders, tmp_path):
     before = sorted(tmp_path.rglob("*"))
     evaluate(*folders)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_split_of_a_folder_is_scored_alone(tmp_path):
+    for split, found in (("train", ONE), ("val", TWO)):
+        write_prediction(tmp_path / "out" / split / "images", "a", found)
+        write_truth(tmp_path / "truth" / split / "images" / "a.tif", TWO)
+        write_truth(tmp_path / "truth" / split / "masks" / "a.tif", TWO)
+    config = EvaluateConfig(split="val")
+    summary = evaluate(tmp_path / "out", tmp_path / "truth", config=config).summary
+    assert summary.num_images == 1
+    assert summary.micro["f1"][0] == 1.0
 
 
 def test_table_for_the_terminal(folders):
@@ -177,23 +193,34 @@ def test_manifest_with_split_annotated_classes_and_valid_mask(tmp_path):
         evaluate(tmp_path / "out", manifest, config=EvaluateConfig(split="dev"))
 
 
-@dataclass
+@dataclass(frozen=True)
 class EchoModel:
-    """Finds what lies in a file beside the image."""
+    """Finds the labels that the pixels of an image are."""
 
+    task: FlowTask = field(default_factory=FlowTask)
+    tiling: Tiling = field(default_factory=Tiling)
+    name: str = "echo"
     classes: tuple[str, ...] = ("object",)
 
-    def segment(self, image, *, spacing):
-        @dataclass
-        class Found:
-            labels: np.ndarray
-
-        return Found(tifffile.imread(image).astype(np.int32)[None])
+    def segment(self, image, *, diameter, spacing):
+        if len(image.pixels) > 3:
+            raise UsageError("the image: Expected an image of 1 to 3 channels")
+        labels = image.pixels.astype(np.int32)
+        count = int(labels.max())
+        columns = {
+            "class": np.repeat(self.classes, count),
+            "label": np.arange(1, count + 1, dtype=np.int32),
+            "score": np.ones(count, np.float32),
+            "area": np.bincount(labels.ravel(), minlength=count + 1)[1:],
+        }
+        warnings = () if diameter is None else (f"was told {diameter}",)
+        return Segmentation(labels, ObjectTable(columns), self.classes, warnings=warnings)
 
 
 @pytest.fixture
 def echo_model(monkeypatch):
-    monkeypatch.setattr(models, "load", lambda name, device: EchoModel())
+    monkeypatch.setattr(models, "find_model", lambda name: Path("echo"))
+    monkeypatch.setattr(predicting, "load", lambda *_, **__: EchoModel())
 
 
 def test_a_model_segments_the_images_of_a_folder(tmp_path, echo_model):
@@ -211,6 +238,51 @@ def test_a_folder_with_a_model_is_a_model(tmp_path, echo_model):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.toml").touch()
     assert evaluate(tmp_path / "model", tmp_path).summary.micro["f1"][0] == 1
+
+
+def write_four_channels(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    planes = np.zeros((4, 24, 30), np.uint8)
+    planes[0] = TWO
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "CYX"})
+
+
+def test_an_image_that_a_model_cannot_segment_is_named(tmp_path, echo_model):
+    write_four_channels(tmp_path / "images" / "a.tif")
+    write_truth(tmp_path / "masks" / "a.tif", TWO)
+    with pytest.raises(
+        UsageError, match=r"^\S*images/a\.tif: Expected an image of 1 to 3 channels"
+    ):
+        evaluate("echo", tmp_path)
+
+
+def test_a_model_is_scored_with_the_settings_of_a_prediction(tmp_path, echo_model, caplog):
+    write_four_channels(tmp_path / "images" / "a.tif")
+    write_truth(tmp_path / "masks" / "a.tif", TWO)
+    before = torch.get_num_threads()
+    try:
+        settings = {"channels": "0", "diameter": 9.0, "threads": before + 1}
+        result = evaluate("echo", tmp_path, config=EvaluateConfig(predict=settings))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
+    assert result.summary.micro["f1"][0] == 1
+    assert "a.tif: was told 9.0" in caplog.text
+    assert result.document()["settings"]["predict"] == settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"diametre": 3}, "predict: unknown key 'diametre'.*did you mean 'diameter'"),
+        ({"model": "x"}, "predict.model 'x': the model is the first argument"),
+    ],
+)
+def test_wrong_settings_of_the_model_are_named(tmp_path, echo_model, settings, message):
+    write_truth(tmp_path / "images" / "a.tif", TWO)
+    write_truth(tmp_path / "masks" / "a.tif", TWO)
+    with pytest.raises(UsageError, match=message):
+        evaluate("echo", tmp_path, config=EvaluateConfig(predict=settings))
 
 
 def test_a_model_without_images_is_refused(tmp_path, echo_model):

@@ -54,7 +54,7 @@ def load(
     CheckpointError
         The folder is damaged, or its weights do not belong to its task.
     """
-    folder = _find(name_or_path)
+    folder = find_model(name_or_path)
     checkpoint = load_checkpoint(folder)
     task = _read_task(checkpoint.manifest, folder)
     network = task.network()
@@ -114,7 +114,14 @@ def save_model(
     save_checkpoint(folder, Checkpoint(manifest, weights), half=half)
 
 
-def _find(name_or_path: str | Path | None) -> Path:
+def find_model(name_or_path: str | Path | None) -> Path:
+    """Return the folder of a model; see :func:`load`.
+
+    Raises
+    ------
+    UsageError
+        No model of that name, or no such folder.
+    """
     bundled = list_models()
     wanted = DEFAULT_MODEL if name_or_path is None else str(name_or_path)
     if not isinstance(name_or_path, Path) and wanted in bundled:
