@@ -86,7 +86,8 @@ def pair_predictions(
     truth
         From :func:`find_truth`.
     complete
-        Whether each prediction must have a truth too; a manifest may hold a part of the images.
+        Whether each prediction must have a truth too; a manifest or a split may hold a part of
+        the images.
 
     Raises
     ------
