@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import random
 import re
 from pathlib import Path
 
@@ -327,11 +328,34 @@ def test_option_threads_is_used(tmp_path: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_option_seed_is_used(tmp_path: Path) -> None:
-    assert record_with(tmp_path, "--set", "seed=7")["seed"] == 7
-    first = np.random.random()
-    record_with(tmp_path, "--set", "seed=7")
-    assert np.random.random() == first
+def test_a_prediction_leaves_the_random_numbers_of_its_host_alone(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    before = np.random.get_state()[1].copy(), random.getstate(), torch.get_rng_state()
+    predict(write_spots(tmp_path / "a.tif"), tmp_path / "out")
+    assert np.array_equal(np.random.get_state()[1], before[0])
+    assert random.getstate() == before[1]
+    assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.mark.parametrize("diameter", [8, 16, 32])
+def test_option_min_area_is_used(tmp_path: Path, monkeypatch, diameter: int) -> None:
+    """In pixels of the image, at whatever scale the network saw it."""
+    pixels = spots()
+    pixels[:26] = 0
+    pixels[2:12, 2:12] = 200
+    tifffile.imwrite(tmp_path / "m.tif", pixels)
+    monkeypatch.setattr(module, "load", lambda *_, **__: spot_model(diameter=16.0))
+    options = ["--diameter", str(diameter), "--set"]
+    record = record_with(tmp_path, *options, "min_area=60", image=tmp_path / "m.tif")
+    assert record["num_objects"] == 16
+    record = record_with(tmp_path, *options, "min_area=150", image=tmp_path / "m.tif")
+    assert record["num_objects"] == 15
+    table = read_csv(tmp_path / "out/objects.csv")
+    assert all(float(area) >= 150 for area in table["area"])
+    assert table["label"] == [str(i) for i in range(1, 16)]
+    labels = read_labels(tmp_path / "out/m_labels.tif").labels
+    assert np.bincount(labels.ravel())[1:].tolist() == [int(area) for area in table["area"]]
+    assert not labels[0, :20].any()
 
 
 def test_option_tiling_is_used(tmp_path: Path, monkeypatch) -> None:
@@ -361,6 +385,7 @@ def test_option_decoding_is_used(tmp_path: Path) -> None:
         ("decoding.min_sise=3", r"min_sise' \(did you mean 'min_size'\?\)"),
         ("decoding.min_size=big", "min_size: expected a whole number"),
         ("min_score=2", "Expected min_score to lie in 0 to 1, but got 2"),
+        ("min_area=-1", "Expected min_area to be 0 or more pixels, but got -1"),
         ("diameter=-1", "Expected diameter to be a positive number of pixels, but got -1"),
         ("axes=QQ", "Expected axes of the letters TCZYXS, such as CYX or YXC, but got 'QQ'"),
         ("tiling.tile=100", "Expected tile to be a multiple of 32, but got 100"),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("--axes", metavar="AXES", help="Axes of the files, such as CYX, if they do not say.")
 @click.option("--channels", metavar="LIST", help="Channels to use, by number from 0 or name: 0,2.")
 @click.option("--overwrite", is_flag=True, help="Replace results that are in OUT already.")
-@set_option("decoding.min_size=30")
+@set_option("min_area=30")
 @debug_option
 def predict(
     sources: Sequence[Path],

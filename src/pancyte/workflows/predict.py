@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from pancyte.io.files import sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.params import params
-from pancyte.runtime import PrecisionChoice, seed_everything, set_threads, warm_up
+from pancyte.runtime import PrecisionChoice, set_threads, warm_up
 from pancyte.tasks import Task
 from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.environment import describe_environment
@@ -59,14 +59,14 @@ class PredictConfig:
     """Micrometre per pixel along y and x; None believes the files."""
     min_score: float = 0.0
     """Objects with a lower score are left out; 0 to 1."""
+    min_area: float = 0.0
+    """Objects of fewer pixels of the image are left out."""
     device: str = "auto"
     """``cpu``, ``cuda``, ``cuda:1``; auto takes a GPU where there is one."""
     precision: PrecisionChoice = "auto"
     """auto takes bfloat16 where the device is faster with it."""
     threads: int | None = None
     """CPU threads; None takes all that this process may use."""
-    seed: int = 0
-    """Of the global random generators, which no part of a prediction draws from today."""
     tiling: Tiling = Tiling()
     """Size and overlap of the tiles that the network sees."""
     decoding: Mapping[str, Any] = field(default_factory=dict)
@@ -81,6 +81,8 @@ class PredictConfig:
             raise ValueError(msg)
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"Expected min_score to lie in 0 to 1, but got {self.min_score}")
+        if not 0 <= self.min_area < np.inf:
+            raise ValueError(f"Expected min_area to be 0 or more pixels, but got {self.min_area}")
 
 
 def predict(
@@ -130,7 +132,6 @@ def predict(
     if not overwrite:
         check_overwriting(jobs, out)
     threads = set_threads(config.threads)
-    seed_everything(config.seed)
     model = load_model(config)
     warm_up()
     results = Results(header=_describe(config, model, threads))
@@ -162,7 +163,7 @@ def load_model(config: PredictConfig) -> Model:
         The model is damaged.
     """
     model = load(config.model, device=config.device, precision=config.precision)
-    mapping = asdict(model.task)  # type: ignore[call-overload] # every task is a dataclass
+    mapping = to_mapping(model.task)
     mapping["decoding"] = {**mapping.get("decoding", {}), **config.decoding}
     task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
     return replace(model, task=task, tiling=config.tiling)
@@ -181,7 +182,6 @@ def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, An
         "device": str(next(model.network.parameters()).device),
         "precision": model.precision,
         "threads": threads,
-        "seed": config.seed,
         "environment": environment,
     }
 
@@ -247,7 +247,7 @@ def segment_file(
     found = replace(found, warnings=reading_notes(read) + found.warnings)
     for warning in found.warnings:
         _LOGGER.warning("%s: %s", name, warning)
-    return read, _keep_scores(found, config.min_score)
+    return read, _keep_wanted(found, config)
 
 
 def _write_results(job: Job, out: Path, pixels: FloatArray, found: Segmentation) -> None:
@@ -274,9 +274,11 @@ def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:
     }
 
 
-def _keep_scores(found: Segmentation, min_score: float) -> Segmentation:
-    """Leave out the objects with a lower score, and number the others 1..n again."""
-    keep = found.objects["score"] >= min_score
+def _keep_wanted(found: Segmentation, config: PredictConfig) -> Segmentation:
+    """Leave out objects that are unsure or small, and number the others 1..n again."""
+    keep = found.objects["score"] >= config.min_score
+    if config.min_area > 0:
+        keep &= found.objects["area"] >= config.min_area
     if keep.all():
         return found
     labels = np.zeros_like(found.labels)
