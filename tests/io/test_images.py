@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, ResourceError, UsageError
 from pancyte.io.images import find_images, probe_image, read_image
 
 FIXTURES = [HealthCheck.function_scoped_fixture]
@@ -385,6 +385,16 @@ def test_read_image_refuses_a_header_that_claims_more_than_the_memory(tmp_path):
     with pytest.raises(InputError, match=r"claims uint16 pixels of shape \(100, 200\).*200000 b"):
         read_image(tmp_path / "a.tif", max_bytes=199_999)
     assert read_image(tmp_path / "a.tif", max_bytes=200_000).image.pixels.shape == (1, 100, 200)
+
+
+def test_read_image_does_not_call_a_file_damaged_where_the_memory_is_short(tmp_path, monkeypatch):
+    def fail(*_arguments, **_options):
+        raise MemoryError
+
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), np.uint16))
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", fail)
+    with pytest.raises(ResourceError, match=r"a\.tif: out of memory while it was read as TIFF"):
+        read_image(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])

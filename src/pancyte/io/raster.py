@@ -15,11 +15,11 @@ import zlib
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-import psutil
 from PIL import Image as PillowImage
 
-from pancyte.errors import InputError, PancyteError
+from pancyte.errors import InputError, PancyteError, ResourceError
 from pancyte.io.bitmaps import open_bmp, open_jpeg, open_png
+from pancyte.io.memory import available_memory
 from pancyte.io.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ _DECODER_ERRORS = (
     BufferError,
     EOFError,
     LookupError,
-    MemoryError,
     OSError,
     RuntimeError,
     StopIteration,
@@ -105,6 +104,8 @@ def open_raster(
     ------
     InputError
         The file is missing, unreadable, damaged, not an image, or larger than the memory.
+    ResourceError
+        The memory did not suffice after all.
     """
     kind = _sniff(path)
     openers: dict[str, Callable[[Path], AbstractContextManager[tuple[Header, Decoder]]]] = {
@@ -167,7 +168,7 @@ def _sniff(path: Path) -> str:
 
 
 def _check_budget(header: Header, path: Path, max_bytes: int | None) -> None:
-    budget = psutil.virtual_memory().available // 2 if max_bytes is None else max_bytes
+    budget = available_memory() // 2 if max_bytes is None else max_bytes
     if header.num_bytes > budget:
         msg = (
             f"{path}: the header claims {header.dtype} pixels of shape {header.shape}, which take "
@@ -190,6 +191,12 @@ def _explained(path: Path, kind: str) -> Iterator[None]:
         yield
     except PancyteError:
         raise
+    except MemoryError as error:
+        msg = (
+            f"{path}: out of memory while it was read as {kind}. Close other programs, or cut the "
+            "image into parts."
+        )
+        raise ResourceError(msg) from error
     except _DECODER_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         msg = (
