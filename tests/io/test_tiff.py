@@ -77,12 +77,29 @@ def test_what_tifffile_logs_becomes_a_note(tmp_path, caplog, capfd):
         software = tif.pages[0].tags["Software"].offset
     struct.pack_into("<H", content, software + 2, 99)  # a type that does not exist
     path.write_bytes(content)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.DEBUG):
         read = read_image(path)
-    assert "TiffTag" in read.notes[0]
-    assert caplog.records == []
+    assert read.notes == ("an entry of the file's header is damaged, and was left out",)
+    assert {record.levelname for record in caplog.records} == {"DEBUG"}
+    assert "TiffTag" in caplog.text
     assert capfd.readouterr().err == ""
     assert not logging.getLogger("tifffile").filters
+
+
+def test_what_tifffile_logs_while_it_decodes_becomes_a_note(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((8, 9), np.uint8))
+    decode = tifffile.TiffPageSeries.asarray
+
+    def logging_decode(self):
+        for _ in range(2):
+            logging.getLogger("tifffile").warning("<Series> OME series is missing 2 frames")
+        logging.getLogger("tifffile").warning("<Series> ignoring predictor 3")
+        return decode(self)
+
+    monkeypatch.setattr(tifffile.TiffPageSeries, "asarray", logging_decode)
+    notes = read_image(path).notes
+    assert notes == ("parts of the image are missing from the file, and were read as 0",)
 
 
 def test_a_file_without_pages_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,8 @@ class Header:
     """(N, 3) colors that the pixels are indices of; None where pixels are intensities."""
     black: int | None = None
     """The value of black where 0 is white; None where 0 is black."""
-    notes: tuple[str, ...] = ()
-    """What the reader noticed and the user should know."""
+    notes: Sequence[str] = ()
+    """What the reader noticed and the user should know; decoding the pixels may add to it."""
 
     @property
     def num_bytes(self) -> int:

@@ -27,6 +27,15 @@ _log = logging.getLogger(__name__)
 
 _LARGEST_SPACING = 1000.0
 """Micrometre per pixel above which a resolution is that of a printed page, not of a microscope."""
+# What tifffile logs, by words in it, and what that means to the user. All else is for developers.
+_MEANINGS = (
+    ("missing", "parts of the image are missing from the file, and were read as 0"),
+    ("OME series", "what the file says about its axes (OME) is damaged; check them"),
+    ("ImageJ", "what the file says about its axes (ImageJ) is damaged; check them"),
+    ("imagej_metadata", "what the file says about its axes (ImageJ) is damaged; check them"),
+    ("shaped series", "what the file says about its axes does not fit its pixels; check them"),
+    ("TiffTag", "an entry of the file's header is damaged, and was left out"),
+)
 _SIDE_IMAGES = {"Label", "Macro", "Thumbnail", "Overview"}
 
 
@@ -34,7 +43,7 @@ _SIDE_IMAGES = {"Label", "Macro", "Thumbnail", "Overview"}
 def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, Decoder]]:
     """Open a TIFF file; with ``indices`` a palette image gives its indices, not its colors."""
     check_pages(path)
-    with _captured_log() as messages, tifffile.TiffFile(path) as tif:
+    with _captured_log() as notes, tifffile.TiffFile(path) as tif:
         all_series = _images(tif)
         if not all_series:
             msg = f"{path}: holds no image. Check how it was made."
@@ -57,7 +66,7 @@ def open_tiff(path: Path, *, indices: bool = False) -> Iterator[tuple[Header, De
             alpha=_has_alpha(page),
             palette=None if indices else _palette(tif, page),
             black=_black(page),
-            notes=tuple(messages),
+            notes=notes,
         )
 
         def decode() -> Array:
@@ -176,7 +185,11 @@ def _channel_names(tif: tifffile.TiffFile) -> tuple[str, ...]:
 
 @contextmanager
 def _captured_log() -> Iterator[list[str]]:
-    """Collect what tifffile logs in this thread; without a handler it would go to stderr."""
+    """Collect what tifffile logs in this thread as notes to the user.
+
+    Without a handler it would go to stderr.
+    """
+    notes: list[str] = []
     messages: list[str] = []
     thread = threading.get_ident()
 
@@ -184,12 +197,15 @@ def _captured_log() -> Iterator[list[str]]:
         if record.thread != thread:
             return True
         messages.append(record.getMessage())
+        note = next((note for words, note in _MEANINGS if words in messages[-1]), None)
+        if note is not None and note not in notes:
+            notes.append(note)
         return False
 
     logger = logging.getLogger("tifffile")
     logger.addFilter(collect)
     try:
-        yield messages
+        yield notes
     finally:
         logger.removeFilter(collect)
         for message in messages:
