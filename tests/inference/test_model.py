@@ -272,6 +272,12 @@ def test_a_third_axis_is_asked_for_and_not_guessed(shape):
             {"axes": "CYX"},
             "^the array: .*1 to 3 channels, but got 4.*--channels",
         ),
+        (np.full((5, 5), np.nan), {}, "^the array: channel 0 holds no finite pixel"),
+        (
+            Image(np.full((1, 5, 5), np.inf, np.float32)),
+            {},
+            "^the image: channel 0 holds no finite",
+        ),
         (np.zeros((5, 5)), {"channels": "1"}, "has no channel '1'"),
         (np.zeros((5, 5)), {"spacing": (1.0,)}, "2 positive micrometre values"),
         (np.zeros((5, 5)), {"spacing": (1.0, -1.0)}, "2 positive micrometre values"),

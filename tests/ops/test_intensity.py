@@ -30,10 +30,10 @@ def test_replace_non_finite_counts_what_float32_cannot_hold():
     assert replaced.tolist() == [[4.0, 4.0]]
 
 
-def test_replace_non_finite_of_a_channel_without_a_number_is_zero():
-    replaced, count = replace_non_finite(np.full((1, 2), np.nan))
-
-    assert (replaced.tolist(), count) == ([[0.0, 0.0]], 2)
+def test_replace_non_finite_refuses_a_channel_without_a_number():
+    pixels = np.array([[1.0, 2.0], [np.nan, np.inf]])
+    with pytest.raises(ValueError, match="channel 1 holds no finite pixel, only NaN or infinity"):
+        replace_non_finite(pixels)
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.int32, np.float16, ">u2"])

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from pancyte.types import FloatArray
+
 
 def open_source(
     source: Path | str | npt.NDArray[Any] | Image,
@@ -46,10 +48,8 @@ def open_source(
     if 0 in image.pixels.shape:
         msg = f"{where}: expected an image of at least one pixel, but got {image.pixels.shape}"
         raise UsageError(msg)
-    pixels, replaced = replace_non_finite(image.pixels)
-    notes += _replaced_note(replaced)
     try:
-        return Image(pixels, spacing or image.spacing, image.channels), notes
+        return Image(image.pixels, spacing or image.spacing, image.channels), notes
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
 
@@ -89,16 +89,16 @@ def _open(
         names = source.channels
         chosen = choose_channels(channels, names, count=len(source.pixels), where=where)
         kept = tuple(names[i] for i in chosen) if names else ()
-        pixels = source.pixels if channels is None else source.pixels[chosen]
-        return Image(pixels, source.spacing, kept), (), where
+        pixels, notes = _finite(source.pixels if channels is None else source.pixels[chosen], where)
+        return Image(pixels, source.spacing, kept), notes, where
     if not isinstance(source, np.ndarray):
         msg = (
             "Expected a numpy array, a path or an Image to segment, but got "
             f"{type(source).__name__}. Convert it with numpy.asarray."
         )
         raise UsageError(msg)
-    image, replaced = _from_array(source, axes, channels, where)
-    return image, _replaced_note(replaced), where
+    pixels, notes = _from_array(source, axes, channels, where)
+    return Image(pixels), notes, where
 
 
 def _from_array(
@@ -106,7 +106,7 @@ def _from_array(
     axes: str | None,
     channels: str | Sequence[int | str] | None,
     where: str,
-) -> tuple[Image, int]:
+) -> tuple[FloatArray, tuple[str, ...]]:
     if array.dtype.kind not in "biuf":
         msg = f"Expected an array of real numbers to segment, but got type {array.dtype}"
         raise UsageError(msg)
@@ -118,5 +118,12 @@ def _from_array(
     named = resolve_axes(array.shape, unnamed, axes=axes, where=where)
     planes = to_image_axes(array, named)
     chosen = choose_channels(channels, (), count=len(planes), where=where)
-    pixels, count = replace_non_finite(planes if channels is None else planes[chosen])
-    return Image(np.ascontiguousarray(pixels)), count
+    return _finite(planes if channels is None else planes[chosen], where)
+
+
+def _finite(pixels: npt.NDArray[Any], where: str) -> tuple[FloatArray, tuple[str, ...]]:
+    try:
+        finite, replaced = replace_non_finite(pixels)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}. Choose other channels.") from error
+    return np.ascontiguousarray(finite), _replaced_note(replaced)

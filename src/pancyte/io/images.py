@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pancyte.errors import InputError
 from pancyte.io.axes import choose_channels, resolve_axes, to_image_axes
 from pancyte.io.raster import SUFFIXES, open_raster
-from pancyte.types import FloatArray, Image
+from pancyte.ops.intensity import replace_non_finite
+from pancyte.types import Image
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pancyte.io.headers import Array, Header
+    from pancyte.io.headers import Array
 
-RESULT_SUFFIXES = ("_labels.tif", "_overlay.png")
+LABELS_SUFFIX: Final = "_labels.tif"
+OVERLAY_SUFFIX: Final = "_overlay.png"
+RESULT_SUFFIXES: Final = (LABELS_SUFFIX, OVERLAY_SUFFIX)
 """Ends of the names that pancyte itself gives to its results."""
 
 
@@ -96,25 +99,17 @@ def read_image(
     names = header.channels if len(header.channels) == len(planes) else ()
     chosen = choose_channels(channels, names, count=len(planes), where=str(path))
     kept = planes if channels is None else planes[chosen]
-    pixels, replaced = _finite_pixels(kept, path)
+    try:
+        pixels, replaced = replace_non_finite(kept)
+    except ValueError as error:
+        msg = f"{path}: {error}. Export it again, or choose other channels."
+        raise InputError(msg) from error
     image = Image(
-        pixels=pixels,
+        pixels=np.ascontiguousarray(pixels),
         spacing=header.spatial_spacing(pixels.ndim - 1),
         channels=tuple(names[i] for i in chosen) if names else (),
     )
     return ReadImage(image=image, axes=named, replaced=replaced, notes=tuple(notes))
-
-
-def probe_image(path: Path | str) -> Header:
-    """Return what the header of an image file says, without decoding its pixels.
-
-    Raises
-    ------
-    InputError
-        The file is missing, damaged or not an image.
-    """
-    with open_raster(Path(path), max_bytes=1 << 62) as (header, _):
-        return header
 
 
 def _drop_alpha(array: Array, axis: int) -> tuple[Array, list[str]]:
@@ -127,34 +122,13 @@ def _drop_alpha(array: Array, axis: int) -> tuple[Array, list[str]]:
     return colors, [f"the alpha channel was dropped; {share:.1%} of the pixels are not opaque"]
 
 
-def _finite_pixels(planes: Array, path: Path) -> tuple[FloatArray, int]:
-    with np.errstate(over="ignore"):  # float64 beyond the range of float32 counts as infinite
-        pixels = np.ascontiguousarray(planes, dtype=np.float32)
-    if planes.dtype.kind != "f":
-        return pixels, 0
-    replaced = 0
-    for index, channel in enumerate(pixels):
-        bad = ~np.isfinite(channel)
-        count = int(np.count_nonzero(bad))
-        if count == 0:
-            continue
-        if count == channel.size:
-            msg = f"{path}: channel {index} holds no finite pixel, only NaN or infinity."
-            raise InputError(f"{msg} Export it again, or choose other channels with --channels.")
-        channel[bad] = np.median(channel[~bad])
-        replaced += count
-    return pixels, replaced
-
-
-def find_images(source: Path | str, *, recursive: bool = True) -> list[Path]:
+def find_images(source: Path | str) -> list[Path]:
     """Return the image files of a folder in sorted order, or the one file that is given.
 
     Parameters
     ----------
     source
-        A folder, or a file that is returned as it is.
-    recursive
-        Whether folders inside the folder are searched too.
+        A folder, which is searched at any depth, or a file that is returned as it is.
 
     Raises
     ------
@@ -172,10 +146,9 @@ def find_images(source: Path | str, *, recursive: bool = True) -> list[Path]:
     if not source.is_dir():
         msg = f"{source}: no such file or folder. Check the path."
         raise InputError(msg)
-    pattern = "**/*" if recursive else "*"
     files = sorted(
         path
-        for path in source.glob(pattern)
+        for path in source.rglob("*")
         if path.is_file() and not any(p.startswith(".") for p in path.relative_to(source).parts)
     )
     images = [path for path in files if _is_image(path)]

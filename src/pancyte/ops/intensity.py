@@ -39,10 +39,15 @@ def replace_non_finite(pixels: npt.NDArray[np.generic]) -> tuple[FloatArray, int
     count : int
         Number of replaced pixels.
 
+    Raises
+    ------
+    ValueError
+        A channel holds no finite pixel.
+
     Notes
     -----
-    A channel without any finite pixel becomes 0. A finite value beyond the range of float32
-    becomes infinite in the conversion and is replaced and counted too.
+    A finite value beyond the range of float32 becomes infinite in the conversion and is replaced
+    and counted too.
 
     Examples
     --------
@@ -51,13 +56,19 @@ def replace_non_finite(pixels: npt.NDArray[np.generic]) -> tuple[FloatArray, int
     """
     with np.errstate(over="ignore"):
         values = pixels.astype(np.float32, copy=False)
+    if pixels.dtype.kind != "f":
+        return values, 0
     finite = np.isfinite(values)
     count = int(values.size - np.count_nonzero(finite))
     if count == 0:
         return values, 0
     values = values.copy()
-    for channel, good in zip(values, finite, strict=True):
-        channel[~good] = np.median(channel[good]) if good.any() else 0.0
+    for index, (channel, good) in enumerate(zip(values, finite, strict=True)):
+        if good.all():
+            continue
+        if not good.any():
+            raise ValueError(f"channel {index} holds no finite pixel, only NaN or infinity")
+        channel[~good] = np.median(channel[good])
     return values, count
 
 
