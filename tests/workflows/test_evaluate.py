@@ -111,17 +111,6 @@ def test_a_split_of_a_folder_is_scored_alone(tmp_path):
     assert summary.micro["f1"][0] == 1.0
 
 
-def test_a_split_of_a_folder_is_scored_alone(tmp_path):
-    for split, found in (("train", ONE), ("val", TWO)):
-        write_prediction(tmp_path / "out" / split / "images", "a", found)
-        write_truth(tmp_path / "truth" / split / "images" / "a.tif", TWO)
-        write_truth(tmp_path / "truth" / split / "masks" / "a.tif", TWO)
-    config = EvaluateConfig(split="val")
-    summary = evaluate(tmp_path / "out", tmp_path / "truth", config=config).summary
-    assert summary.num_images == 1
-    assert summary.micro["f1"][0] == 1.0
-
-
 def test_table_for_the_terminal(folders):
     text = evaluate(*folders).text()
     assert "3 images, 1 without any object left out of the mean" in text

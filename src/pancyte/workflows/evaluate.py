@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from pancyte.config import to_mapping
+from pancyte.config import from_mapping, to_mapping
 from pancyte.data.patches import read_targets
 from pancyte.errors import InputError, UsageError
 from pancyte.io.checkpoint import MANIFEST_NAME
@@ -33,11 +33,11 @@ from pancyte.metrics.summary import (
 )
 from pancyte.ops.labels import clear_border
 from pancyte.params import params
+from pancyte.runtime import set_threads
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.truth import Truth, find_truth, pair_predictions
 
 if TYPE_CHECKING:
-    from pancyte.inference.model import Model
     from pancyte.types import BoolArray, IntArray
 
 _LOGGER = logging.getLogger(__name__)
@@ -65,6 +65,8 @@ class EvaluateConfig:
     """Split of the manifest to score; None is all of it."""
     device: str = "auto"
     """Where a model runs; predictions on disk need none."""
+    predict: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that a model predicts with, those of ``pancyte predict``, such as ``diameter``."""
     seed: int = 0
     """Of the bootstrap draws behind the intervals."""
 
@@ -208,8 +210,8 @@ def evaluate(
     if folder is not None and not overwrite:
         _check_overwriting(folder)
     found = find_truth(Path(truth), split=config.split)
-    model = _load_model(predictions, config)
-    if model is None:
+    segment = _segmenter(predictions, config)
+    if segment is None:
         # A split or a manifest may be a part of what was predicted.
         complete = Path(truth).is_dir() and config.split is None
         pairs = pair_predictions(Path(predictions), found, complete=complete)
@@ -217,7 +219,7 @@ def evaluate(
         names = [item.name for _, item in pairs]
     else:
         _check_images(found)
-        planes = (_segment(model, item) for item in found)
+        planes = (segment(item) for item in found)
         names = [item.name for item in found]
     rows: list[ImageMatching] = []
     for done, (name, image) in enumerate(zip(names, planes, strict=True), start=1):
@@ -283,27 +285,38 @@ def _read_pair(path: Path, item: Truth) -> _Planes:
     return _Planes(classes, truth, read.labels, valid)
 
 
-def _segment(model: Model, item: Truth) -> _Planes:
-    found = model.segment(item.record.image, spacing=item.record.spacing)
-    truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
-    return _Planes(model.classes, truth, found.labels, valid)
-
-
-def _load_model(predictions: Path | str, config: EvaluateConfig) -> Model | None:
-    """Return the model of that name or folder; None where it is predictions on disk."""
+def _segmenter(
+    predictions: Path | str, config: EvaluateConfig
+) -> Callable[[Truth], _Planes] | None:
+    """Return what segments an image with the model; None where it is predictions on disk."""
     path = Path(predictions)
     if path.exists() and not (path / MANIFEST_NAME).exists():
         return None
-    from pancyte.workflows.models import load  # noqa: PLC0415 - torch, which files do not need
+    # These load torch, which scoring files does not need.
+    from pancyte.workflows import models  # noqa: PLC0415
+    from pancyte.workflows.predict import PredictConfig, load_model, segment_file  # noqa: PLC0415
 
-    if path.exists():
-        return load(path, device=config.device)
+    mapping = {"device": config.device, **config.predict}
+    if "model" in mapping:
+        msg = f"predict.model {mapping['model']!r}: the model is the first argument. Leave it out."
+        raise UsageError(msg)
     try:
-        return load(str(predictions), device=config.device)
+        folder = models.find_model(path if path.exists() else str(predictions))
     except UsageError as error:
         raise UsageError(
             f"{predictions}: no such file or folder of predictions. {error}"
         ) from error
+    mapping["model"] = str(folder.absolute())
+    settings = from_mapping(PredictConfig, mapping, where="predict")
+    set_threads(settings.threads)
+    model = load_model(settings)
+
+    def segment(item: Truth) -> _Planes:
+        _, found = segment_file(item.record.image, model, settings, name=item.name)
+        truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
+        return _Planes(model.classes, truth, found.labels, valid)
+
+    return segment
 
 
 def _check_images(found: Sequence[Truth]) -> None:
