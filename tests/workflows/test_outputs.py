@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pancyte.errors import InputError, UsageError
-from pancyte.workflows.outputs import check_overwriting, plan_jobs, unique_stems
+from pancyte.workflows.outputs import check_overwriting, plan_jobs, unique_stems, written_files
+from pancyte.workflows.results import Results
 
 
 def touch(root: Path, *names: str) -> None:
@@ -100,10 +101,31 @@ def test_check_overwriting_names_what_is_there(tmp_path: Path) -> None:
     touch(tmp_path, *(f"in/{name}.tif" for name in "abcde"))
     jobs = plan_jobs([tmp_path / "in"])
     out = tmp_path / "out"
-    check_overwriting(jobs, out)
-    touch(out, "unrelated.txt", "a_labels.tif")
-    with pytest.raises(UsageError, match=r"would overwrite 1 files: .*a_labels.tif\. Choose"):
-        check_overwriting(jobs, out)
-    touch(out, "b_overlay.png", "c_labels.tif", "objects.csv", "run.json")
-    with pytest.raises(UsageError, match=r"5 files: .* and 2 more\. .*--overwrite"):
-        check_overwriting(jobs, out)
+    check_overwriting(jobs, out, overwrite=False)
+    touch(out, "unrelated.txt", "a_labels.tif", "b_overlay.png", "c_labels.tif", "objects.csv")
+    Results({"pancyte": "9"}, written={"a_labels.tif", "b_overlay.png", "c_labels.tif"}).write(
+        out, status="complete"
+    )
+    with pytest.raises(UsageError, match=r"overwrite 5 files: a_lab.* and 2 more\. .*--overwrite"):
+        check_overwriting(jobs, out, overwrite=False)
+    check_overwriting(jobs, out, overwrite=True)
+
+
+@pytest.mark.parametrize("document", ["", "[]", "{}", '{"images": []}', "\x00"])
+def test_files_that_no_prediction_lists_are_never_overwritten(tmp_path: Path, document) -> None:
+    touch(tmp_path, "in/a.tif", "out/a_labels.tif")
+    jobs = plan_jobs([tmp_path / "in"])
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="1 files that no prediction wrote.*a_labels.tif. Cho"):
+            check_overwriting(jobs, tmp_path / "out", overwrite=overwrite)
+    (tmp_path / "out/run.json").write_text(document)
+    with pytest.raises(UsageError, match="2 files that no prediction wrote"):
+        check_overwriting(jobs, tmp_path / "out", overwrite=True)
+
+
+def test_what_is_gone_is_not_a_result_any_more(tmp_path: Path) -> None:
+    """Else a file made by hand later, under the same name, would be replaced."""
+    touch(tmp_path, "a_labels.tif")
+    written = {"a_labels.tif", "b_labels.tif"}
+    Results({"pancyte": "9"}, written=written).write(tmp_path, status="complete")
+    assert written_files(tmp_path) == {"a_labels.tif", "objects.csv", "run.json"}

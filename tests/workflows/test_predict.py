@@ -129,6 +129,46 @@ def test_a_second_run_names_what_it_would_overwrite_and_stops(tmp_path: Path, ca
     assert content(tmp_path / "out")["objects.csv"] != before["objects.csv"]
 
 
+def test_labels_drawn_by_hand_are_never_overwritten(tmp_path: Path, capsys) -> None:
+    """Annotations may lie beside their images under the very names of results."""
+    write_spots(tmp_path / "a.tif")
+    write_spots(tmp_path / "b.tif")
+    by_hand = write_spots(tmp_path / "a_labels.tif", brightness=7)
+    before = content(tmp_path)
+    arguments = ["predict", str(tmp_path), "-o", str(tmp_path)]
+    for options in ([], ["--overwrite"]):
+        assert run([*arguments, *options]) == 2
+        err = capsys.readouterr().err
+        assert "would overwrite 1 files that no prediction wrote" in err
+        assert "a_labels.tif" in err
+        assert content(tmp_path) == before
+    assert run(["predict", str(tmp_path / "b.tif"), "-o", str(tmp_path)]) == 0
+    assert run([*arguments, "--overwrite"]) == 2
+    assert content(tmp_path)[by_hand.name] == before[by_hand.name]
+
+
+def test_results_of_earlier_runs_can_be_overwritten_whatever_ran_between(
+    tmp_path: Path, monkeypatch
+) -> None:
+    images = [write_spots(tmp_path / f"in/{name}.tif") for name in "ab"]
+    out = tmp_path / "out"
+    predict(images, out)
+    predict(images[1], out, overwrite=True)
+    predict(images[0], out, overwrite=True)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    third = write_spots(tmp_path / "c.tif")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_png", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict(third, out, overwrite=True)
+    assert "c_labels.tif" in read_json(out / "run.json")["written"]
+    predict(third, out, overwrite=True)
+    predict(images, out, overwrite=True)
+
+
 def test_results_inside_the_folder_of_images_are_not_read_again(tmp_path: Path) -> None:
     write_spots(tmp_path / "a.tif")
     predict(tmp_path, tmp_path / "out")
@@ -421,7 +461,9 @@ def test_a_result_that_cannot_be_written_ends_the_run_and_blames_no_image(
     tmp_path: Path, capsys
 ) -> None:
     write_spots(tmp_path / "in/a.tif")
-    (tmp_path / "out/a_overlay.png").mkdir(parents=True)
+    predict(tmp_path / "in", tmp_path / "out")
+    (tmp_path / "out/a_overlay.png").unlink()
+    (tmp_path / "out/a_overlay.png").mkdir()
     arguments = ["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--overwrite"]
     assert run(arguments) == 2
     err = capsys.readouterr().err

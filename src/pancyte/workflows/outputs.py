@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pancyte.errors import UsageError
-from pancyte.io.images import find_images
+from pancyte.errors import InputError, UsageError
+from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, find_images
+from pancyte.io.tables import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -71,15 +72,26 @@ def plan_jobs(sources: Sequence[Path]) -> list[Job]:
         Job(
             image=images[path],
             name=path.as_posix(),
-            labels=stem.with_name(f"{stem.name}_labels.tif"),
-            overlay=stem.with_name(f"{stem.name}_overlay.png"),
+            labels=stem.with_name(stem.name + LABELS_SUFFIX),
+            overlay=stem.with_name(stem.name + OVERLAY_SUFFIX),
         )
         for path, stem in zip(relative, unique_stems(relative), strict=True)
     ]
 
 
-def check_overwriting(jobs: Sequence[Job], out: Path) -> None:
-    """Refuse to write over existing results.
+def check_overwriting(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> None:
+    """Refuse to write over existing files, or over those that no prediction wrote.
+
+    Labels drawn by hand may have the very names of results, and must outlive ``overwrite``.
+
+    Parameters
+    ----------
+    jobs
+        What is going to be written.
+    out
+        Folder of the results.
+    overwrite
+        Whether earlier results, which ``run.json`` in the folder lists, may be replaced.
 
     Raises
     ------
@@ -89,12 +101,39 @@ def check_overwriting(jobs: Sequence[Job], out: Path) -> None:
     planned = [path for job in jobs for path in (job.labels, job.overlay)]
     planned += [Path(OBJECTS_FILE), Path(RUN_FILE)]
     existing = [path for path in planned if (out / path).exists()]
-    if existing:
+    written = written_files(out)
+    foreign = [path for path in existing if path.as_posix() not in written]
+    if foreign:
+        msg = (
+            f"{out}: would overwrite {len(foreign)} files that no prediction wrote, since "
+            f"{RUN_FILE} in that folder does not list them: {_listed(foreign)}. Choose another "
+            "folder, or move them away; --overwrite replaces results of pancyte only."
+        )
+        raise UsageError(msg)
+    if existing and not overwrite:
         msg = (
             f"{out}: would overwrite {len(existing)} files: {_listed(existing)}. "
             "Choose another folder, or add --overwrite (in Python, overwrite=True)."
         )
         raise UsageError(msg)
+
+
+def written_files(out: Path) -> set[str]:
+    """Return the files in a folder of results that predictions wrote, as ``run.json`` lists them.
+
+    The paths are below the folder, with ``/`` as separator.
+    """
+    try:
+        document = read_json(out / RUN_FILE)
+    except InputError:
+        return set()
+    # Anything may be called run.json; only a prediction writes these.
+    if not isinstance(document, dict) or not {"pancyte", "images"} <= document.keys():
+        return set()
+    names = {OBJECTS_FILE, RUN_FILE, *document.get("written", ())}
+    for entry in document["images"]:
+        names |= {entry[key] for key in ("labels", "overlay") if key in entry}
+    return {name for name in names if (out / name).exists()}
 
 
 def unique_stems(paths: Sequence[Path]) -> list[Path]:

@@ -30,7 +30,7 @@ from pancyte.tasks import Task
 from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.models import load
-from pancyte.workflows.outputs import Job, check_overwriting, plan_jobs
+from pancyte.workflows.outputs import Job, check_overwriting, plan_jobs, written_files
 from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def predict(
     config
         How to segment; None for the bundled model and its own settings.
     overwrite
-        Whether results that are there may be replaced.
+        Whether results that are there may be replaced; other files never are.
     report
         Called after each image.
 
@@ -117,7 +117,7 @@ def predict(
     Raises
     ------
     UsageError
-        Results would be overwritten, or an option does not fit.
+        Files would be overwritten, or an option does not fit.
     InputError
         There is no image, no image can be read, or the model is damaged.
     PartialError
@@ -129,12 +129,11 @@ def predict(
     out = Path(out)
     paths = [sources] if isinstance(sources, str | Path) else sources
     jobs = plan_jobs([Path(path) for path in paths])
-    if not overwrite:
-        check_overwriting(jobs, out)
+    check_overwriting(jobs, out, overwrite=overwrite)
     threads = set_threads(config.threads)
     model = load_model(config)
     warm_up()
-    results = Results(header=_describe(config, model, threads))
+    results = Results(_describe(config, model, threads), written=written_files(out))
     try:
         _segment_all(jobs, out, model, config, results, report=report or _no_report)
     except BaseException:
@@ -209,7 +208,7 @@ def _segment_all(
             report(done, len(jobs), f"{job.name}: failed")
             continue
         # Not inside the try: what cannot be written is no fault of the image, and ends the run.
-        _write_results(job, out, read.image.pixels, found)
+        _write_results(job, out, read.image.pixels, found, written=results.written)
         seconds = round(time.perf_counter() - start, 2)
         results.tables.append(with_file(found.objects, job.name))
         results.images.append(_entry(job, read, found) | {"seconds": seconds})
@@ -250,10 +249,14 @@ def segment_file(
     return read, _keep_wanted(found, config)
 
 
-def _write_results(job: Job, out: Path, pixels: FloatArray, found: Segmentation) -> None:
+def _write_results(
+    job: Job, out: Path, pixels: FloatArray, found: Segmentation, *, written: set[str]
+) -> None:
     write_labels(out / job.labels, found.labels, found.classes, spacing=found.spacing)
+    written.add(job.labels.as_posix())
     magnification = readable_magnification((pixels.shape[1], pixels.shape[2]))
     write_png(out / job.overlay, overlay(pixels, found.labels, magnification=magnification))
+    written.add(job.overlay.as_posix())
 
 
 def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:

@@ -25,6 +25,9 @@ class Results:
 
     header: Mapping[str, Any]
     """How the results are made: settings, model, environment."""
+    written: set[str] = field(default_factory=set)
+    """Files that this and earlier predictions wrote into the folder, which a later one may
+    replace."""
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     tables: list[ObjectTable] = field(default_factory=list)
     """One per finished image, with the column ``file``."""
@@ -59,6 +62,7 @@ class Results:
                 "num_objects": self.num_objects,
                 "images": self.images,
                 "failures": self.failures,
+                "written": sorted({*self.written, OBJECTS_FILE, RUN_FILE}),
             },
         )
 
