@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
+import re
 import subprocess
 import sys
 
@@ -12,20 +14,22 @@ import torch
 from pancyte import errors
 from pancyte.cli import exits
 from pancyte.cli.exits import exit_code, run
+from pancyte.config import apply_overrides, from_mapping
+from pancyte.workflows.predict import PredictConfig
 
 
 @pytest.fixture
 def failing(monkeypatch):
     """Let ``pancyte models`` raise an error; return a function that runs it."""
 
-    def run_with(error: BaseException, *options: str) -> int:
+    def run_with(error: BaseException, *options: str, command: str = "models") -> int:
         @click.command()
         @click.option("--debug", is_flag=True, expose_value=False)
         def models() -> None:
             raise error
 
         monkeypatch.setattr("pancyte.cli.group.LazyGroup.get_command", lambda *_: models)
-        return run(["models", *options])
+        return run([command, *options])
 
     return run_with
 
@@ -103,7 +107,29 @@ def test_a_traceback_is_saved_elsewhere_where_the_log_folder_is_not_writable(
 def test_out_of_memory_says_what_to_do(failing, capsys) -> None:
     assert failing(MemoryError("Unable to allocate 9 GiB\nand more")) == 4
     err = capsys.readouterr().err
-    assert "Error: out of memory (Unable to allocate 9 GiB). Close other programs, take" in err
+    assert err == "Error: out of memory (Unable to allocate 9 GiB). Close other programs.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("predict", "pancyte.workflows.predict:PredictConfig"),
+        ("evaluate", "pancyte.workflows.evaluate:EvaluateConfig"),
+        ("train", "pancyte.workflows.train_config:TrainConfig"),
+    ],
+)
+def test_what_a_command_can_do_against_lack_of_memory_are_settings_of_it(
+    failing, capsys, command: str, settings: str
+) -> None:
+    assert failing(MemoryError("x"), command=command) == 4
+    overrides = re.findall(r"--set (\S+?=\w+)", capsys.readouterr().err)
+    assert len(overrides) == 2
+    module, _, name = settings.partition(":")
+    cls = getattr(importlib.import_module(module), name)
+    given = {"out": "run", "data": [{"path": "x"}]} if command == "train" else {}
+    config = from_mapping(cls, apply_overrides(given, overrides), where="test")
+    if command == "evaluate":
+        from_mapping(PredictConfig, config.predict, where="test")
 
 
 def test_a_full_disk_names_the_file(failing, capsys) -> None:

@@ -40,6 +40,14 @@ RESOURCE = 4
 INTERRUPTED = 130
 TERMINATED = 143
 
+_SMALLER = {
+    "predict": "take smaller tiles (--set tiling.tile=256), or use --set device=cpu",
+    "evaluate": "take smaller tiles (--set predict.tiling.tile=256), or use --set device=cpu",
+    "train": "train on less at a time (--set batch=2), or on smaller patches (--set "
+    "sampling.patch=128)",
+}
+"""What a command can do with less memory."""
+
 _RESOURCE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EFBIG}
 
 
@@ -76,7 +84,7 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else DEFECT
     except BaseException as error:  # noqa: BLE001 - the one place where every error ends
-        return _report(error, debug="--debug" in arguments)
+        return _report(error, arguments)
     return code if isinstance(code, int) else 0
 
 
@@ -95,15 +103,16 @@ def exit_code(error: BaseException) -> int:
     return DEFECT
 
 
-def _report(error: BaseException, *, debug: bool) -> int:
+def _report(error: BaseException, arguments: Sequence[str]) -> int:
     code = exit_code(error)
-    if debug:
+    if "--debug" in arguments:
         traceback.print_exception(error)
-    click.echo(_sentence(error, code), err=True)
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    click.echo(_sentence(error, code, command), err=True)
     return code
 
 
-def _sentence(error: BaseException, code: int) -> str:
+def _sentence(error: BaseException, code: int, command: str) -> str:
     if isinstance(error, PancyteError):
         return f"Error: {error}"
     if code == INTERRUPTED:
@@ -112,10 +121,8 @@ def _sentence(error: BaseException, code: int) -> str:
         where = f"{error.filename}: " if error.filename else ""
         return f"Error: {where}{error.strerror or error}."
     if code == RESOURCE:
-        return (
-            f"Error: out of memory ({_first_line(error)}). Close other programs, take smaller "
-            "tiles (--set tiling.tile=256), or use --set device=cpu."
-        )
+        smaller = f", {_SMALLER[command]}" if command in _SMALLER else ""
+        return f"Error: out of memory ({_first_line(error)}). Close other programs{smaller}."
     return (
         f"Error: a defect of pancyte, not of your input: {type(error).__name__}: "
         f"{_first_line(error)}. The traceback is in {_save_traceback(error)}; please report it."
