@@ -76,6 +76,12 @@ def test_manifest_names_task_classes_and_provenance(saved):
     assert manifest["provenance"]["seed"] == 3
 
 
+def test_the_manifest_is_read_without_building_the_network(saved, monkeypatch):
+    expected = load(saved[0], device="cpu").manifest
+    monkeypatch.setattr(FlowTask, "network", None)
+    assert models.describe_model(saved[0]) == expected
+
+
 def test_load_without_a_name_is_the_default_bundled_model(bundled):
     assert list(list_models()) == sorted([models.DEFAULT_MODEL, "nuclei"])
     assert load(device="cpu").name == models.DEFAULT_MODEL

@@ -21,11 +21,10 @@ def models() -> None:
 @debug_option
 def list_() -> None:
     """List the bundled models, one a line: name, classes, folder."""
-    from pancyte.io.checkpoint import load_checkpoint
-    from pancyte.workflows.models import list_models
+    from pancyte.workflows.models import describe_model, list_models
 
     for name, folder in list_models().items():
-        classes = ", ".join(load_checkpoint(folder).manifest.get("classes", ()))
+        classes = ", ".join(describe_model(folder).get("classes", ()))
         click.echo(f"{name}\t{classes}\t{folder}")
 
 
@@ -34,9 +33,9 @@ def list_() -> None:
 @debug_option
 def show(model: str) -> None:
     """Show what a model is: classes, settings, and what it was trained on."""
-    from pancyte.workflows.models import load
+    from pancyte.workflows.models import describe_model
 
-    for key, value in _flatten(load(model, device="cpu").manifest):
+    for key, value in _flatten(describe_model(model)):
         click.echo(f"{key} = {value}")
 
 

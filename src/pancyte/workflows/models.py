@@ -71,6 +71,19 @@ def load(
     )
 
 
+def describe_model(name_or_path: str | Path | None = None) -> Mapping[str, Any]:
+    """Return what is stored with the weights of a model, without building its network.
+
+    Raises
+    ------
+    UsageError
+        No model of that name, or no such folder.
+    CheckpointError
+        The folder is damaged.
+    """
+    return load_checkpoint(find_model(name_or_path)).manifest
+
+
 def list_models() -> dict[str, Path]:
     """Return the bundled models, name to folder, sorted by name."""
     root = Path(str(files("pancyte") / "models"))
