@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,18 @@ import pancyte
 
 def test_the_public_names_are_a_short_sorted_list() -> None:
     assert pancyte.__all__ == sorted(pancyte.__all__)
-    assert len(pancyte.__all__) <= 20
+    assert len(pancyte.__all__) <= 24
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict", "prepare", "train"])
+def test_the_settings_of_each_verb_are_public(verb: str) -> None:
+    (settings,) = {
+        name
+        for name in pancyte.__all__
+        if re.search(rf"\b{name}\b", str(inspect.signature(getattr(pancyte, verb))))
+        and name.endswith("Config")
+    }
+    assert settings.lower().startswith(verb)
 
 
 @pytest.mark.parametrize("name", pancyte.__all__)

@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from pancyte.tasks.flow import FlowTask
     from pancyte.types import Image, Segmentation
     from pancyte.viz.overlay import overlay
-    from pancyte.workflows.evaluate import evaluate
+    from pancyte.workflows.evaluate import EvaluateConfig, evaluate
     from pancyte.workflows.models import load
     from pancyte.workflows.predict import PredictConfig, predict
-    from pancyte.workflows.prepare import prepare
+    from pancyte.workflows.prepare import PrepareConfig, prepare
     from pancyte.workflows.train import train
     from pancyte.workflows.train_config import TrainConfig
 
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "EvaluateConfig",
     "FlowTask",
     "Image",
     "InputError",
@@ -45,6 +46,7 @@ __all__ = [
     "PancyteError",
     "PartialError",
     "PredictConfig",
+    "PrepareConfig",
     "ResourceError",
     "Segmentation",
     "TrainConfig",
@@ -61,6 +63,7 @@ __all__ = [
 _MODULES = {
     "CheckpointError": "pancyte.errors",
     "ConfigError": "pancyte.errors",
+    "EvaluateConfig": "pancyte.workflows.evaluate",
     "FlowTask": "pancyte.tasks.flow",
     "Image": "pancyte.types",
     "InputError": "pancyte.errors",
@@ -68,6 +71,7 @@ _MODULES = {
     "PancyteError": "pancyte.errors",
     "PartialError": "pancyte.errors",
     "PredictConfig": "pancyte.workflows.predict",
+    "PrepareConfig": "pancyte.workflows.prepare",
     "ResourceError": "pancyte.errors",
     "Segmentation": "pancyte.types",
     "TrainConfig": "pancyte.workflows.train_config",
