@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import io
 from pathlib import Path
 
@@ -156,11 +157,15 @@ def test_write_atomic_explains_a_folder_without_permission(tmp_path, monkeypatch
         write_bytes(tmp_path / "a", b"1")
 
 
-def test_remove_stale_removes_our_temporary_files_alone(tmp_path):
-    for name in (".pancyte-0123456789abcdef.partial", ".hidden", "a.partial"):
+def test_remove_stale_removes_our_old_temporary_files_alone(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in (".pancyte-0.partial", "in/.pancyte-1.partial", ".hidden", "a.partial"):
         (tmp_path / name).touch()
-    assert remove_stale(tmp_path) == 1
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a.partial"]
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".pancyte-2.partial").touch()  # may be being written
+    assert remove_stale([tmp_path, tmp_path / "in", tmp_path / "none"], age=60.0) == 2
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert left == {"in", ".hidden", "a.partial", ".pancyte-2.partial"}
 
 
 def test_sha256_file_reads_in_pieces(tmp_path):

@@ -18,6 +18,7 @@ from tests.blobs import spot_model, spots, write_spots
 
 from pancyte.cli.exits import run
 from pancyte.errors import ConfigError, InputError, PartialError, ResourceError, UsageError
+from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
 from pancyte.workflows import predict as module
@@ -177,6 +178,18 @@ def test_results_inside_the_folder_of_images_are_not_read_again(tmp_path: Path) 
     assert [e["file"] for e in read_json(tmp_path / "run.json")["images"]] == ["a.tif"]
 
 
+def test_a_large_image_is_seen_to_move(tmp_path: Path) -> None:
+    for name in "ab":
+        write_spots(tmp_path / f"in/{name}.tif", shape=(96, 256))
+    seen = []
+    config = PredictConfig(tiling=Tiling(tile=128, overlap=32))
+    predict(tmp_path / "in", tmp_path / "out", config, report=lambda *call: seen.append(call))
+    assert [call[0] for call in seen] == sorted(call[0] for call in seen)
+    tiles = [call for call in seen if "tile" in call[2]]
+    assert tiles[0] == (0, 2, "a.tif: tile 1 of 3")
+    assert tiles[-1] == (1, 2, "b.tif: tile 3 of 3")
+
+
 def test_the_last_line_says_where_the_results_are(tmp_path: Path, capsys) -> None:
     write_spots(tmp_path / "in/a.tif")
     assert run(["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 0
@@ -243,6 +256,18 @@ def test_a_constant_image_has_no_objects(tmp_path: Path, value: int) -> None:
     out = predict(tmp_path / "a.tif", tmp_path / "out")
     assert not read_labels(out / "a_labels.tif").labels.any()
     assert read_csv(out / "objects.csv")["label"] == []
+
+
+def test_what_a_killed_prediction_left_half_written_is_removed(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/b/a.tif")
+    write_spots(tmp_path / "in/a.tif")
+    left = [tmp_path / "out/.pancyte-0.partial", tmp_path / "out/b/.pancyte-1.partial"]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
+    predict(tmp_path / "in", tmp_path / "out")
+    assert not any(path.exists() for path in left)
 
 
 def test_interruption_keeps_what_is_finished_and_nothing_half(tmp_path: Path, monkeypatch) -> None:

@@ -292,6 +292,19 @@ def test_a_folder_with_files_is_not_trained_into(config: TrainConfig) -> None:
     assert [path.name for path in config.out.iterdir()] == ["thesis.txt"]
 
 
+def test_what_a_killed_run_left_half_written_is_removed(config: TrainConfig) -> None:
+    left = [
+        config.out / ".pancyte-0.partial",
+        config.out / "checkpoints" / "last" / ".pancyte-1.partial",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    with pytest.raises(UsageError, match=r"run is not empty \(checkpoints\)"):
+        train(config)
+    assert not any(path.exists() for path in left)
+
+
 def test_a_file_in_place_of_the_folder_is_refused(config: TrainConfig) -> None:
     config.out.write_text("")
     with pytest.raises(UsageError, match="expected a folder to write the run to"):

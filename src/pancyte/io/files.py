@@ -11,12 +11,13 @@ import errno
 import hashlib
 import os
 import secrets
+import time
 from typing import TYPE_CHECKING, BinaryIO
 
 from pancyte.errors import InputError, PancyteError, ResourceError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
@@ -102,15 +103,25 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def remove_stale(folder: Path) -> int:
-    """Remove temporary files that a killed process left in a folder, and return how many.
+def remove_stale(folders: Iterable[Path], *, age: float) -> int:
+    """Remove temporary files that killed processes left in folders, and return how many.
 
-    Only for folders that no other process is writing to.
+    Parameters
+    ----------
+    folders
+        Searched at their top; those that do not exist are left out.
+    age
+        Seconds since the last change, below which a file may be one that is being written.
     """
-    stale = list(folder.glob(f"{_PREFIX}*{_SUFFIX}"))
-    for path in stale:
-        path.unlink(missing_ok=True)
-    return len(stale)
+    latest = time.time() - age
+    count = 0
+    for folder in folders:
+        for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            with contextlib.suppress(OSError):  # gone already, or not ours to remove
+                if path.stat().st_mtime <= latest:
+                    path.unlink()
+                    count += 1
+    return count
 
 
 def sha256_file(path: Path) -> str:

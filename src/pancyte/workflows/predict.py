@@ -21,7 +21,7 @@ from pancyte.errors import InputError, PartialError, ResourceError, UsageError
 from pancyte.inference.inputs import reading_notes
 from pancyte.inference.tiles import Tiling
 from pancyte.io.bitmaps import write_png
-from pancyte.io.files import sha256_file
+from pancyte.io.files import remove_stale, sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.params import params
@@ -30,7 +30,13 @@ from pancyte.tasks import Task
 from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.models import load
-from pancyte.workflows.outputs import Job, check_overwriting, plan_jobs, written_files
+from pancyte.workflows.outputs import (
+    Job,
+    Report,
+    check_overwriting,
+    plan_jobs,
+    written_files,
+)
 from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
@@ -39,8 +45,8 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-Report = Callable[[int, int, str], None]
-"""Called with the number of images done, that of all images, and a line about the latest one."""
+_STALE_SECONDS = 3600.0
+"""Age above which a half written file is no longer that of a prediction that runs beside this."""
 
 
 @params
@@ -107,7 +113,7 @@ def predict(
     overwrite
         Whether results that are there may be replaced; other files never are.
     report
-        Called after each image.
+        Called after each image, and after each tile with the number of images that was.
 
     Returns
     -------
@@ -133,6 +139,7 @@ def predict(
     threads = set_threads(config.threads)
     model = load_model(config)
     warm_up()
+    remove_stale({(out / job.labels).parent for job in jobs} | {out}, age=_STALE_SECONDS)
     results = Results(_describe(config, model, threads), written=written_files(out))
     try:
         _segment_all(jobs, out, model, config, results, report=report or _no_report)
@@ -202,7 +209,8 @@ def _segment_all(
     for done, job in enumerate(jobs, start=1):
         start = time.perf_counter()
         try:
-            read, found = segment_file(job.image, model, config, name=job.name)
+            on_tile = _tile_report(report, done - 1, len(jobs), job.name)
+            read, found = segment_file(job.image, model, config, name=job.name, on_tile=on_tile)
         except (InputError, UsageError) as error:
             results.failures.append({"file": job.name, "error": str(error)})
             report(done, len(jobs), f"{job.name}: failed")
@@ -216,8 +224,23 @@ def _segment_all(
         report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
 
 
+def _tile_report(report: Report, done: int, total: int, name: str) -> Callable[[int, int], None]:
+    """Return what tells how far an image is; a large one may take an hour."""
+
+    def on_tile(tile: int, tiles: int) -> None:
+        if tiles > 1:
+            report(done, total, f"{name}: tile {tile} of {tiles}")
+
+    return on_tile
+
+
 def segment_file(
-    path: Path, model: Model, config: PredictConfig, *, name: str
+    path: Path,
+    model: Model,
+    config: PredictConfig,
+    *,
+    name: str,
+    on_tile: Callable[[int, int], None] | None = None,
 ) -> tuple[ReadImage, Segmentation]:
     """Read and segment one image, and log what the user should know about it.
 
@@ -231,6 +254,8 @@ def segment_file(
         How to read and segment.
     name
         What log lines call the image.
+    on_tile
+        As in :meth:`pancyte.inference.model.Model.segment`.
 
     Raises
     ------
@@ -239,7 +264,9 @@ def segment_file(
     """
     read = read_image(path, axes=config.axes, channels=config.channels)
     try:
-        found = model.segment(read.image, diameter=config.diameter, spacing=config.spacing)
+        found = model.segment(
+            read.image, diameter=config.diameter, spacing=config.spacing, on_tile=on_tile
+        )
     except (InputError, UsageError) as error:
         # The model was given pixels, and does not know where they come from.
         raise type(error)(f"{path}: {str(error).removeprefix('the image: ')}") from error

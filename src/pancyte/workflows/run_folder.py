@@ -23,7 +23,7 @@ import torch
 
 from pancyte.config import from_mapping, read_mapping, to_mapping, to_toml
 from pancyte.errors import CheckpointError, ConfigError, UsageError
-from pancyte.io.files import write_bytes, write_text
+from pancyte.io.files import remove_stale, write_bytes, write_text
 from pancyte.io.tables import write_json
 from pancyte.workflows.environment import describe_environment
 
@@ -55,6 +55,8 @@ def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bo
     ConfigError
         The settings differ from those of the run in the folder.
     """
+    # A run has one writer, so that what is half written was left by one that was killed.
+    remove_stale([folder, *(folder / "checkpoints").glob("*")], age=0.0)
     present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if folder.exists() and not folder.is_dir():
         msg = f"{folder}: expected a folder to write the run to, but it is a file. Name another."
