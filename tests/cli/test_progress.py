@@ -8,7 +8,9 @@ from pancyte.cli.progress import image_progress
 def test_progress_is_plain_lines_without_a_terminal(capsys) -> None:
     with image_progress() as report:
         report(0, 2, "")
+        report(0, 2, "a.tif: tile 1 of 9")
         report(1, 2, "a.tif: 3 objects")
+        report(1, 2, "b.tif: tile 1 of 9")
         report(2, 2, "b.tif: failed")
     out, err = capsys.readouterr()
     assert out == ""

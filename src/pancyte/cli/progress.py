@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 def image_progress() -> Iterator[Callable[[int, int, str], None]]:
     """Yield a function to call with the number of images done, that of all, and the latest one.
 
+    It may be called several times while an image is on its way; the bar then shows the latest text.
     It writes to stderr, so that what a command prints stays usable in a pipe.
     """
     if not sys.stderr.isatty():
-        yield _print_line
+        yield _line_printer()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -35,9 +36,17 @@ def image_progress() -> Iterator[Callable[[int, int, str], None]]:
         yield show
 
 
-def _print_line(done: int, total: int, text: str) -> None:
-    if done:
-        click.echo(f"[{done}/{total}] {text}", err=True)
+def _line_printer() -> Callable[[int, int, str], None]:
+    """Return what prints a line for each image that is done, and none in between."""
+    printed = 0
+
+    def print_line(done: int, total: int, text: str) -> None:
+        nonlocal printed
+        if done > printed:
+            click.echo(f"[{done}/{total}] {text}", err=True)
+            printed = done
+
+    return print_line
 
 
 def _escaped(text: str) -> str:

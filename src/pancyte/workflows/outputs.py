@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,9 @@ from pancyte.io.tables import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+Report = Callable[[int, int, str], None]
+"""Called with the number of images done, that of all images, and a line about the latest one."""
 
 OBJECTS_FILE: Final = "objects.csv"
 RUN_FILE: Final = "run.json"
