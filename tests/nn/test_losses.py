@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pancyte.nn.losses import binary_cross_entropy, dice, flow_error, scaled_flow_error
+from pancyte.nn.losses import binary_cross_entropy, dice_loss, flow_loss, scaled_flow_loss
 
 
 def maps(num_classes=2, seed=0):
@@ -19,9 +19,9 @@ def maps(num_classes=2, seed=0):
 def all_losses(logits, flow, truth, target, valid):
     return {
         "bce": binary_cross_entropy(logits, truth, valid),
-        "dice": dice(logits, truth, valid),
-        "flow": flow_error(flow, target, truth, valid, background_weight=0.15),
-        "scaled": scaled_flow_error(flow, target, valid, scale=5.0),
+        "dice": dice_loss(logits, truth, valid),
+        "flow": flow_loss(flow, target, truth, valid, background_weight=0.15),
+        "scaled": scaled_flow_loss(flow, target, valid, scale=5.0),
     }
 
 
@@ -87,8 +87,8 @@ def test_dice_is_zero_for_the_truth_and_one_for_its_opposite():
     truth[..., :10] = 1
     valid = torch.ones_like(truth)
 
-    assert dice(100 * (2 * truth - 1), truth, valid).item() == pytest.approx(0.0, abs=1e-6)
-    assert dice(100 * (1 - 2 * truth), truth, valid).item() == pytest.approx(1.0, abs=0.01)
+    assert dice_loss(100 * (2 * truth - 1), truth, valid).item() == pytest.approx(0.0, abs=1e-6)
+    assert dice_loss(100 * (1 - 2 * truth), truth, valid).item() == pytest.approx(1.0, abs=0.01)
 
 
 def test_losses_of_bfloat16_are_computed_in_float32():
@@ -104,9 +104,9 @@ def test_losses_refuse_another_number_of_classes(name):
     logits, flow, truth, target, valid = maps()
     calls = {
         "bce": lambda: binary_cross_entropy(logits, truth[:, :1], valid),
-        "dice": lambda: dice(logits, truth, valid[:, :1]),
-        "flow": lambda: flow_error(flow, target[:, :2], truth, valid, background_weight=0.15),
-        "scaled": lambda: scaled_flow_error(flow[:, :2], target, valid, scale=5.0),
+        "dice": lambda: dice_loss(logits, truth, valid[:, :1]),
+        "flow": lambda: flow_loss(flow, target[:, :2], truth, valid, background_weight=0.15),
+        "scaled": lambda: scaled_flow_loss(flow[:, :2], target, valid, scale=5.0),
     }
 
     with pytest.raises(ValueError, match="same shape, but got .* number of classes"):

@@ -26,7 +26,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor, valid: Tensor) -> Tenso
     return _mean(loss, valid)
 
 
-def dice(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def dice_loss(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Return one minus the soft Dice coefficient of each class over the batch, averaged.
 
     All arguments are (B, K, Y, X). One pixel is added to numerator and denominator, so that an
@@ -50,7 +50,7 @@ def dice(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (1.0 - (2.0 * overlap + 1.0) / (total + 1.0)).mean()
 
 
-def flow_error(
+def flow_loss(
     flow: Tensor, target: Tensor, foreground: Tensor, valid: Tensor, *, background_weight: float
 ) -> Tensor:
     """Return the mean squared length of the difference of two flows.
@@ -75,7 +75,7 @@ def flow_error(
     return _mean(squared * weight, valid)
 
 
-def scaled_flow_error(flow: Tensor, target: Tensor, valid: Tensor, *, scale: float) -> Tensor:
+def scaled_flow_loss(flow: Tensor, target: Tensor, valid: Tensor, *, scale: float) -> Tensor:
     """Return the mean squared error per component of ``flow`` against ``scale * target``.
 
     ``flow`` and ``target`` are (B, 2K, Y, X), ``valid`` is (B, K, Y, X).

@@ -116,12 +116,12 @@ class FlowTask:
         truth, valid = targets["foreground"], targets["valid"]
         bce = losses.binary_cross_entropy(logits, truth, valid)
         if self.loss == "mediar":
-            error = losses.scaled_flow_error(flow, targets["flow"], valid, scale=_MEDIAR_SCALE)
+            error = losses.scaled_flow_loss(flow, targets["flow"], valid, scale=_MEDIAR_SCALE)
             return {"bce": bce, "flow": 0.5 * error}
-        error = losses.flow_error(
+        error = losses.flow_loss(
             flow, targets["flow"], truth, valid, background_weight=self.background_weight
         )
-        dice = losses.dice(logits, truth, valid)
+        dice = losses.dice_loss(logits, truth, valid)
         return {"bce": bce, "dice": self.dice_weight * dice, "flow": self.flow_weight * error}
 
     def infer(self, network: nn.Module, images: Tensor) -> Maps[Tensor]:
