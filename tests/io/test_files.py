@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import io
+import os
 from pathlib import Path
 
 import numpy as np

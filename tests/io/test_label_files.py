@@ -80,13 +80,16 @@ def test_write_labels_refuses_what_would_not_come_back(tmp_path, labels, classes
     assert not (tmp_path / "a.tif").exists()
 
 
-def test_read_labels_renumbers_ids_that_do_not_fit_and_keeps_the_map(tmp_path):
+def test_read_labels_renumbers_ids_that_do_not_fit_says_so_and_keeps_the_map(tmp_path, caplog):
     ids = np.array([[[0, 2**40, 7], [7, 7, -3]], [[2**40, 0, 0], [0, 0, 7]]], np.int64)
     tifffile.imwrite(tmp_path / "a.tif", ids, photometric="minisblack", metadata={"axes": "CYX"})
     read = read_labels(tmp_path / "a.tif")
     assert read.labels[0].tolist() == [[0, 3, 2], [2, 2, 1]]
     assert read.original_ids is not None
     assert read.original_ids.tolist() == [0, -3, 7, 2**40]
+    (record,) = caplog.records
+    assert "a.tif: the ids, -3 to 1099511627776, do not fit" in record.getMessage()
+    assert "its 3 objects were numbered anew, from 1, in the order" in record.getMessage()
     np.testing.assert_array_equal(read.original_ids[read.labels], ids)
 
 

@@ -8,6 +8,7 @@ unchanged by the same function. Ids are uint16, or uint32 where they need it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from pancyte.io.headers import Array, Header
     from pancyte.types import IntArray
+
+_LOGGER = logging.getLogger(__name__)
 
 _LARGEST_ID = np.iinfo(np.int32).max
 
@@ -87,6 +90,12 @@ def read_labels(
         array, named = _one_plane(array, header, path)
     ids = to_image_axes(_whole_numbers(array, path), named)
     labels, original_ids = _fit_int32(ids)
+    if original_ids is not None:
+        _LOGGER.warning(
+            "%s: the ids, %d to %d, do not fit into 32 bits without sign, so that its %d objects "
+            "were numbered anew, from 1, in the order of their ids",
+            path, original_ids[1:].min(), original_ids[1:].max(), len(original_ids) - 1,
+        )  # fmt: skip
     classes = header.channels if len(header.channels) == len(labels) else ()
     return ReadLabels(
         labels=labels,
