@@ -16,7 +16,10 @@ to do. Pure code in ``ops``, ``nn`` and ``metrics`` raises ``ValueError`` and ``
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class PancyteError(Exception):
@@ -55,3 +58,16 @@ class PartialError(PancyteError):
     """Some of several inputs failed; the results of the others are complete."""
 
     exit_code = 5
+
+
+def listed(items: Iterable[object], *, most: int = 3) -> str:
+    """Name the first of several things in a message, and count the rest.
+
+    Examples
+    --------
+    >>> listed(["a.tif", "b.tif", "c.tif", "d.tif"])
+    'a.tif, b.tif, c.tif and 1 more'
+    """
+    items = list(items)
+    rest = len(items) - most
+    return ", ".join(map(str, items[:most])) + (f" and {rest} more" if rest > 0 else "")

@@ -39,14 +39,12 @@ from pancyte.workflows.truth import Truth, find_truth, pair_predictions
 
 if TYPE_CHECKING:
     from pancyte.types import BoolArray, IntArray
+    from pancyte.workflows.outputs import Report
 
 _LOGGER = logging.getLogger(__name__)
 
 SCORES_TABLE: Final = "scores.csv"
 SCORES_FILE: Final = "scores.json"
-
-Report = Callable[[int, int, str], None]
-"""Called with the number of images done, that of all images, and a line about the latest one."""
 
 
 @params

@@ -13,20 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, find_images
 from pancyte.io.tables import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 Report = Callable[[int, int, str], None]
 """Called with the number of images done, that of all images, and a line about the latest one."""
 
 OBJECTS_FILE: Final = "objects.csv"
 RUN_FILE: Final = "run.json"
-_NAMED: Final = 3
-"""How many files an error message names before it counts the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +108,13 @@ def check_overwriting(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> Non
     if foreign:
         msg = (
             f"{out}: would overwrite {len(foreign)} files that no prediction wrote, since "
-            f"{RUN_FILE} in that folder does not list them: {_listed(foreign)}. Choose another "
+            f"{RUN_FILE} in that folder does not list them: {listed(foreign)}. Choose another "
             "folder, or move them away; --overwrite replaces results of pancyte only."
         )
         raise UsageError(msg)
     if existing and not overwrite:
         msg = (
-            f"{out}: would overwrite {len(existing)} files: {_listed(existing)}. "
+            f"{out}: would overwrite {len(existing)} files: {listed(existing)}. "
             "Choose another folder, or add --overwrite (in Python, overwrite=True)."
         )
         raise UsageError(msg)
@@ -175,11 +173,5 @@ def _common_folder(sources: Sequence[Path]) -> Path:
     try:
         return Path(os.path.commonpath([source.absolute().parent for source in sources]))
     except ValueError as error:
-        msg = f"{_listed(sources)}: lie on different drives. Predict them one drive at a time."
+        msg = f"{listed(sources)}: lie on different drives. Predict them one drive at a time."
         raise UsageError(msg) from error
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    paths = list(paths)
-    rest = len(paths) - _NAMED
-    return ", ".join(map(str, paths[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")
