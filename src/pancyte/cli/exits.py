@@ -18,9 +18,7 @@ import os
 import signal
 import sys
 import tempfile
-import time
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -125,7 +123,7 @@ def _sentence(error: BaseException, code: int, command: str) -> str:
         return f"Error: out of memory ({_first_line(error)}). Close other programs{smaller}."
     return (
         f"Error: a defect of pancyte, not of your input: {type(error).__name__}: "
-        f"{_first_line(error)}. The traceback is in {_save_traceback(error)}; please report it."
+        f"{_first_line(error)}. {_save_traceback(error)}; please report it."
     )
 
 
@@ -141,19 +139,17 @@ def _is_out_of_torch_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-def _save_traceback(error: BaseException) -> Path:
-    from platformdirs import user_log_path
-
-    name = f"crash-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+def _save_traceback(error: BaseException) -> str:
+    """Write the traceback into the temporary folder, and return where to find it in words."""
     text = f"pancyte {' '.join(sys.argv[1:])}\n\n{''.join(traceback.format_exception(error))}"
-    for folder in (user_log_path("pancyte"), Path(tempfile.gettempdir())):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text, encoding="utf-8")
-        except OSError:
-            continue
-        return folder / name
-    return Path(os.devnull)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="pancyte-crash-", suffix=".txt", encoding="utf-8", delete=False
+        ) as stream:
+            stream.write(text)
+    except OSError:
+        return "Repeat the command with --debug for the traceback"
+    return f"The traceback is in {stream.name}"
 
 
 def _terminate(_: int, __: FrameType | None) -> NoReturn:

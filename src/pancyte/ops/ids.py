@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import fastremap
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -91,7 +90,7 @@ def compact_ids(labels: npt.ArrayLike) -> tuple[IntArray, IntArray]:
     array = as_labels(labels)
     largest = int(array.max(initial=0))
     if largest > 4 * array.size + 65_536:
-        ids = fastremap.unique(array)
+        ids = np.unique(array)
         ids = np.concatenate([np.zeros(1, np.int32), ids[ids > 0]]).astype(np.int32)
         return np.searchsorted(ids, array).astype(np.int32), ids
     table = np.zeros(largest + 1, dtype=np.int32)
