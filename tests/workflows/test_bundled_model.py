@@ -19,10 +19,7 @@ from pancyte.workflows.models import list_models
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "examples/images").glob("*.tif"))
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not list_models(), reason="no model is bundled in this checkout yet"),
-]
+pytestmark = pytest.mark.slow
 
 PROGRAM = """
 import socket, sys
@@ -49,6 +46,13 @@ def run(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return out, result
+
+
+def test_the_model_lies_in_the_package() -> None:
+    """All of this fails, and does not skip, in a checkout or wheel that lost its model."""
+    folder = list_models()["generalist"]
+    assert folder.parent == Path(pancyte.__file__).parent / "models"
+    assert {path.name for path in folder.iterdir()} == {"model.toml", "weights.safetensors"}
 
 
 def test_it_works_offline_and_loads_only_what_it_needs(run) -> None:
