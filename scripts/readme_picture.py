@@ -1,4 +1,4 @@
-"""Make the picture of the README: the contours that a model finds in the bundled examples.
+"""Make the picture of the README: the contours that a model finds in three of the examples.
 
 uv run python scripts/readme_picture.py [MODEL]
 """
@@ -18,8 +18,6 @@ NAMES = (
     "fluo_tissue_nuclei",
     "histology_multiclass",
     "phase_contrast_hela",
-    "ecoli_microcolony",
-    "ecoli_mother_machine",
 )
 HEIGHT = 384
 GAP = 6

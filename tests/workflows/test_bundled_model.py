@@ -13,6 +13,7 @@ import tifffile
 import pancyte
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
+from pancyte.metrics.scores import f1 as scores_f1
 from pancyte.workflows.evaluate import evaluate
 from pancyte.workflows.models import list_models
 
@@ -95,8 +96,11 @@ def test_cells_are_found(run) -> None:
     f1 = {row.image: row.matching for row in result.rows}
     assert len(f1) == 5
     half = int(np.argmin(np.abs(result.summary.thresholds - 0.5)))
-    assert result.summary.image_wise["f1"][half] >= 0.4
     assert result.summary.micro["f1"][half] >= 0.5
+    # The bacteria are known failures (docs/models), which is no reason to let these slip.
+    scores = {Path(name).stem: scores_f1(matching)[half] for name, matching in f1.items()}
+    assert scores["fluo_tissue_nuclei"] >= 0.7
+    assert scores["histology_multiclass"] >= 0.55
 
 
 def test_the_same_in_python(run) -> None:

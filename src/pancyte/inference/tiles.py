@@ -33,7 +33,7 @@ class Tiling:
 
     tile: int = 512
     """Side of a tile in pixels of the network's input, a multiple of 32."""
-    overlap: int = 64
+    overlap: int = 96
     """Pixels that neighbouring tiles share. The outer three eighths of them count nothing and the
     quarter in the middle is blended, so that a network that looks at most 3/8 of the overlap to
     each side gives the same as on the whole image. At most half a tile."""
