@@ -67,6 +67,14 @@ def test_set_threads(monkeypatch) -> None:
         runtime.set_threads(0)
 
 
+def test_using_threads_gives_them_back() -> None:
+    """What one call is told must not last into the next."""
+    before = torch.get_num_threads()
+    with runtime.using_threads(before + 1) as threads:
+        assert threads == torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
 def test_available_cpus_counts_what_the_process_may_use(monkeypatch) -> None:
     monkeypatch.setattr(runtime.os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
     assert runtime.available_cpus() == 3

@@ -11,6 +11,7 @@ import random
 import re
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from pancyte.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
 _LOGGER = logging.getLogger(__name__)
@@ -82,6 +85,18 @@ def set_threads(num_threads: int | None = None) -> int:
         raise UsageError(msg)
     torch.set_num_threads(threads)
     return threads
+
+
+@contextmanager
+def using_threads(num_threads: int | None = None) -> Iterator[int]:
+    """Use that many threads inside, as :func:`set_threads`, and as many as before afterwards."""
+    import torch  # noqa: PLC0415
+
+    before = torch.get_num_threads()
+    try:
+        yield set_threads(num_threads)
+    finally:
+        torch.set_num_threads(before)
 
 
 def available_cpus() -> int:

@@ -86,7 +86,8 @@ def test_flow_threshold_drops_objects_that_do_not_look_like_their_field():
     found = decode_flow(foreground, flow)
     assert found.labels.max() == len(found.errors) == 15
     assert not found.labels[broken].any()
-    assert decode_flow(foreground, flow, FlowDecoding(flow_threshold=None)).labels.max() == 16
+    for off in (None, 0):
+        assert decode_flow(foreground, flow, FlowDecoding(flow_threshold=off)).labels.max() == 16
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -384,13 +384,15 @@ def test_option_min_score_is_used(tmp_path: Path) -> None:
     assert not read_labels(tmp_path / "out/a_labels.tif").labels.any()
 
 
-def test_option_threads_is_used(tmp_path: Path) -> None:
+def test_option_threads_is_used(tmp_path: Path, monkeypatch) -> None:
+    seen = []
     before = torch.get_num_threads()
-    try:
-        assert record_with(tmp_path, "--set", "threads=1")["threads"] == 1
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(
+        "pancyte.workflows.predict.warm_up", lambda: seen.append(torch.get_num_threads())
+    )
+    assert record_with(tmp_path, "--set", "threads=1")["threads"] == 1
+    assert seen == [1]
+    assert torch.get_num_threads() == before
 
 
 def test_a_prediction_leaves_the_random_numbers_of_its_host_alone(tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ class FlowDecoding:
     foreground_threshold: float = 0.5
     """Pixels with a higher probability are followed; 0 to 1."""
     flow_threshold: float | None = 0.4
-    """Largest error of an object, 0 to 4, as in Cellpose; None keeps all objects. Those at the
-    border of the image are tested like the others: the field is drawn on the part that is seen, in
-    training on crops as here."""
+    """Largest error of an object, up to 4; 0 and None keep all objects, as in Cellpose. Those at
+    the border of the image are tested like the others: the field is drawn on the part that is seen,
+    in training on crops as here."""
     max_iterations: int | None = None
     """Most steps of one pixel; None follows each until it arrives."""
     min_size: int = 15
@@ -176,7 +176,7 @@ def decode_flow(
     own = _draw(locate_components(labels), field)
     errors = _mean_squared_difference(labels, own, flow, int(labels.max(initial=0)))
     del own
-    if settings.flow_threshold is not None:
+    if settings.flow_threshold:
         passed = errors <= settings.flow_threshold
         labels, errors = _keep(labels, passed), errors[passed]
     if settings.fill_holes:

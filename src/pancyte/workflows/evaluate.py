@@ -289,6 +289,12 @@ def _segmenter(
     """Return what segments an image with the model; None where it is predictions on disk."""
     path = Path(predictions)
     if path.exists() and not (path / MANIFEST_NAME).exists():
+        if config.predict or config.device != "auto":
+            msg = (
+                f"{path}: these are predictions, for which the settings device and predict mean "
+                "nothing. Leave them out, or give a model."
+            )
+            raise UsageError(msg)
         return None
     # These load torch, which scoring files does not need.
     from pancyte.workflows import models  # noqa: PLC0415

@@ -25,7 +25,7 @@ from pancyte.io.files import remove_stale, sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.params import params
-from pancyte.runtime import PrecisionChoice, set_threads, warm_up
+from pancyte.runtime import PrecisionChoice, using_threads, warm_up
 from pancyte.tasks import Task
 from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.environment import describe_environment
@@ -136,22 +136,23 @@ def predict(
     paths = [sources] if isinstance(sources, str | Path) else sources
     jobs = plan_jobs([Path(path) for path in paths])
     check_overwriting(jobs, out, overwrite=overwrite)
-    threads = set_threads(config.threads)
-    model = load_model(config)
-    warm_up()
-    remove_stale({(out / job.labels).parent for job in jobs} | {out}, age=_STALE_SECONDS)
-    results = Results(_describe(config, model, threads), written=written_files(out))
-    try:
-        _segment_all(jobs, out, model, config, results, report=report or _no_report)
-    except BaseException:
-        # Also on Ctrl-C: the table then lists the images that were finished. Where the disk is
-        # full, that error is the one to report.
-        with contextlib.suppress(ResourceError):
-            results.write(out, status="interrupted")
-        finished = len(results.images)
-        _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
-        raise
-    results.write(out, status="partial" if results.failures else "complete")
+    with using_threads(config.threads) as threads:
+        model = load_model(config)
+        warm_up()
+        remove_stale({(out / job.labels).parent for job in jobs} | {out}, age=_STALE_SECONDS)
+        results = Results(_describe(config, model, threads), written=written_files(out))
+        try:
+            _segment_all(jobs, out, model, config, results, report=report or _no_report)
+        except BaseException:
+            # Also on Ctrl-C: the table then lists the images that were finished. Where the disk is
+            # full, that error is the one to report.
+            with contextlib.suppress(ResourceError):
+                results.write(out, status="interrupted")
+            finished = len(results.images)
+            _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
+            raise
+    if results.images:  # else there is nothing that a table or a second run could lose
+        results.write(out, status="partial" if results.failures else "complete")
     _raise_failures(results, out)
     images = "1 image" if len(results.images) == 1 else f"{len(results.images)} images"
     _LOGGER.info("Found %d objects in %s", results.num_objects, images)
@@ -188,6 +189,8 @@ def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, An
         "device": str(next(model.network.parameters()).device),
         "precision": model.precision,
         "threads": threads,
+        # No part of a prediction draws a random number.
+        "seed": None,
         "environment": environment,
     }
 
