@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from functools import partial
 
@@ -186,3 +187,19 @@ def test_the_cache_forgets_when_it_is_full(records) -> None:
 def test_settings_out_of_range_are_refused(values, message) -> None:
     with pytest.raises(ValueError, match=message):
         Sampling(**values)
+
+
+def test_the_images_read_for_the_diameters_are_let_go(records) -> None:
+    made = dataset(records)
+    assert len(made.object_diameters(8)) > 0
+    assert len(made._cache) == made._cached_bytes == 0
+
+
+def test_another_process_is_not_handed_the_images(records) -> None:
+    made = dataset(records)
+    expected = made[0, 0]
+    assert made._cached_bytes > 10_000
+    copy = pickle.loads(pickle.dumps(made))
+    assert len(copy._cache) == copy._cached_bytes == 0
+    assert len(made._cache) > 0
+    assert_same(copy[0, 0], expected)

@@ -207,3 +207,17 @@ def test_a_stack_is_refused(tmp_path) -> None:
     tifffile.imwrite(path, np.zeros((3, 8, 8), np.uint8), imagej=True, metadata={"axes": "ZYX"})
     with pytest.raises(InputError, match=r"stack.tif: expected a 2D image"):
         read_pixels(Record(image=path))
+
+
+def test_more_channels_than_the_network_takes_are_refused(tmp_path) -> None:
+    record = make_record(tmp_path, colors=3)
+    with pytest.raises(InputError, match=r"image\.png: expected an image of at most 1 channels"):
+        load_record(record, ("object",), Preprocessing(channels=1))
+
+
+def test_the_size_in_memory_is_that_of_all_arrays(tmp_path) -> None:
+    loaded = load_record(make_record(tmp_path), ("object",), NATIVE)
+    measured = loaded.centers.nbytes + loaded.diameters.nbytes
+    assert measured > 0
+    levels = sum(level.nbytes for level in loaded.levels)
+    assert loaded.nbytes == levels + loaded.labels.nbytes + measured

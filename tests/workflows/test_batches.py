@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 
-from pancyte.data.records import DataSource
+from pancyte.data.datasets import PatchDataset, Sampling
+from pancyte.data.records import DataSource, Record
+from pancyte.errors import InputError
+from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.workflows import batches
 from pancyte.workflows.train_config import TrainConfig
@@ -57,3 +63,21 @@ def test_workers_take_one_thread_and_leave_signals_to_the_training() -> None:
         torch.set_num_threads(threads)
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_cannot_be_used_is_one_sentence(tmp_path: Path, workers: int) -> None:
+    image, labels = tmp_path / "four.tif", tmp_path / "masks.tif"
+    tifffile.imwrite(
+        image, np.ones((4, 40, 40), np.uint8), photometric="minisblack", metadata={"axes": "CYX"}
+    )
+    tifffile.imwrite(labels, np.ones((40, 40), np.uint8))
+    settings = dataclasses.replace(config(), workers=workers)
+    dataset = PatchDataset(
+        [Record(image=image, labels=labels)], FlowTask(), sampling=Sampling(patch=32)
+    )
+    stream = batches.make_batches(settings, dataset, first_step=0, pin_memory=False)
+    with pytest.raises(InputError, match=r"four\.tif: expected an image .* got 4\.") as e:
+        next(stream)
+    assert "Traceback" not in str(e.value)
+    assert "worker" not in str(e.value)

@@ -22,6 +22,7 @@ from pancyte.data.patches import (
     place_window,
 )
 from pancyte.data.sampling import record_probabilities
+from pancyte.errors import PancyteError
 from pancyte.ops.warp import Matrix, Window
 from pancyte.params import params
 from pancyte.runtime import sample_generator
@@ -65,7 +66,11 @@ class Sampling:
             )
 
 
-class PatchDataset(Dataset[dict[str, npt.NDArray[Any]]]):
+Patch = dict[str, npt.NDArray[Any]]
+"""``image`` (C, Y, X) float32 and the task's targets."""
+
+
+class PatchDataset(Dataset[Patch | PancyteError]):
     """Augmented patches with encoded targets; an item is asked for by (epoch, index).
 
     Parameters
@@ -102,8 +107,29 @@ class PatchDataset(Dataset[dict[str, npt.NDArray[Any]]]):
         self._cache: OrderedDict[int, LoadedRecord] = OrderedDict()
         self._cached_bytes = 0
 
-    def __getitem__(self, key: tuple[int, int]) -> dict[str, npt.NDArray[Any]]:
-        """Return ``image`` (C, Y, X) float32 and the task's targets."""
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: not the images that this one has read."""
+        return {**self.__dict__, "_cache": OrderedDict(), "_cached_bytes": 0}
+
+    def __getitem__(self, key: tuple[int, int]) -> Patch | PancyteError:
+        """Return a patch, or the error of a file that cannot be used.
+
+        A loader that meets an exception in its worker makes another one of it, whose message is a
+        traceback; an error that is returned arrives as it is.
+        """
+        try:
+            return self.make_patch(key)
+        except PancyteError as error:
+            return error.with_traceback(None)
+
+    def make_patch(self, key: tuple[int, int]) -> Patch:
+        """Return the patch of (epoch, index).
+
+        Raises
+        ------
+        InputError
+            The image that was drawn, or its labels, cannot be used.
+        """
         generator = sample_generator(self.seed, *key)
         loaded, window = self._draw(generator)
         sample = cut_patch(loaded, window, self.task.preprocessing)
@@ -130,6 +156,9 @@ class PatchDataset(Dataset[dict[str, npt.NDArray[Any]]]):
         for index in range(num_samples):
             loaded, window = self._draw(sample_generator(self.seed, 0, index))
             diameters.append(loaded.diameters / np.sqrt(abs(np.linalg.det(window.matrix))))
+        # The workers read images for themselves; here they would only take memory.
+        self._cache.clear()
+        self._cached_bytes = 0
         return np.concatenate(diameters)
 
     def _draw(self, generator: np.random.Generator) -> tuple[LoadedRecord, Window]:

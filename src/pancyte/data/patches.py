@@ -65,8 +65,9 @@ class LoadedRecord:
     @property
     def nbytes(self) -> int:
         """Bytes that the arrays hold."""
-        valid = 0 if self.valid is None else self.valid.nbytes
-        return sum(level.nbytes for level in self.levels) + self.labels.nbytes + valid
+        others = (self.labels, self.centers, self.diameters, self.valid)
+        arrays = [*self.levels, *(array for array in others if array is not None)]
+        return sum(array.nbytes for array in arrays)
 
     def magnification(self, diameter: float | None) -> float:
         """Return the factor that brings the median object to ``diameter``; 1 without objects."""
@@ -87,14 +88,22 @@ def load_record(
     classes
         Names of the K classes, in the order of the label planes that are wanted.
     preprocessing
-        Says which range of intensities to measure.
+        Says which range of intensities to measure, and how many channels an image may have.
 
     Raises
     ------
     InputError
-        A file cannot be read, there are no labels, sizes differ, or the classes do not fit.
+        A file cannot be read, there are no labels, sizes differ, the classes do not fit, or the
+        image has more channels than the network.
     """
     pixels = read_pixels(record)
+    if len(pixels) > preprocessing.channels:
+        msg = (
+            f"{record.image}: expected an image of at most {preprocessing.channels} channels, "
+            f"which is what the network takes, but got {len(pixels)}. Save the channels to train "
+            "on as an image of its own, or set task.preprocessing.channels."
+        )
+        raise InputError(msg)
     labels, valid = read_targets(record, classes, pixels.shape[1:])
     # A gray image saved as color gives the same patches from one channel, in a third of the time.
     if len(pixels) == preprocessing.channels and (pixels[1:] == pixels[:1]).all():

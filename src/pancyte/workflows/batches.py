@@ -7,7 +7,9 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
+
+from pancyte.errors import PancyteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,17 +33,23 @@ def make_batches(
         Optimizer steps that are done.
     pin_memory
         Whether batches go to a GPU.
+
+    Raises
+    ------
+    PancyteError
+        From the iterator: a file cannot be used.
     """
     loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_sampler=batch_keys(config, first_step),
+        collate_fn=_collate,
         num_workers=config.workers,
         worker_init_fn=_start_worker,
         # Without its own generator a loader draws from the global one, and a resumed run differs.
         generator=torch.Generator().manual_seed(config.seed),
         pin_memory=pin_memory,
     )
-    return iter(loader)
+    return _raising(iter(loader))
 
 
 def batch_keys(config: TrainConfig, first_step: int) -> Iterator[list[tuple[int, int]]]:
@@ -63,6 +71,28 @@ def watch(
         if number % accumulate == 0:
             before_step()
         yield next(batches)
+
+
+def _collate(patches: list[Any]) -> Any:  # noqa: ANN401 - as the loader has it
+    """Return a batch, or the first error among its patches."""
+    errors = (patch for patch in patches if isinstance(patch, PancyteError))
+    error = next(errors, None)
+    return default_collate(patches) if error is None else error
+
+
+def _raising(batches: Iterator[Any]) -> Iterator[Mapping[str, torch.Tensor]]:
+    while True:
+        batch = next(batches)
+        if isinstance(batch, PancyteError):
+            # Letting the loader go ends its workers, which ignore the signal that would end them
+            # when the interpreter exits; and an error that a frame of its own traceback names would
+            # keep that frame, and what it holds, for ever.
+            del batches
+            try:
+                raise batch
+            finally:
+                del batch
+        yield batch
 
 
 def _start_worker(_: int) -> None:
