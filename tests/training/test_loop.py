@@ -194,15 +194,19 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_terms() -> None:
     assert all(value.isfinite().all() for value in state.network.state_dict().values())
 
 
-def test_a_gradient_that_is_not_finite_names_the_step() -> None:
+@pytest.mark.parametrize("clip_norm", [1.0, None])
+def test_a_gradient_that_is_not_finite_names_the_step(clip_norm: float | None) -> None:
     class RootTask(EdgeTask):
         def losses(self, network: nn.Module, images: Tensor, targets: object) -> dict[str, Tensor]:
             # sqrt has an infinite slope at 0, where its value is finite.
             return {"root": (network(images) * 0).abs().sum().sqrt()}
 
     task = RootTask()
+    settings = dataclasses.replace(SETTINGS, clip_norm=clip_norm)
+    state = new_state(task, 2, settings)
     with pytest.raises(UsageError, match=r"gradient is not finite at step 1 \(norm (nan|inf)\)"):
-        run(new_state(task, 2), task)
+        run(state, task, settings=settings)
+    assert all(value.isfinite().all() for value in state.network.state_dict().values())
 
 
 @pytest.mark.gpu

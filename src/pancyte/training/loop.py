@@ -55,7 +55,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler
     """Scales the loss in float16, and does nothing in the other precisions."""
     steps: int
-    """Steps at whose end the schedule ends; the caller may lower it while the training runs."""
+    """Steps at whose end the schedule ends; the caller may change it while the training runs."""
     step: int = 0
     """Optimizer steps done."""
     progress: float = 0.0
@@ -206,16 +206,16 @@ def _add_terms(
 
 def _step(state: TrainingState, settings: Optimization) -> None:
     state.scaler.unscale_(state.optimizer)
-    if settings.clip_norm is not None:
-        parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-        # In float16 the scaler skips such a step and lowers its scale.
-        if not state.scaler.is_enabled() and not torch.isfinite(norm):
-            msg = (
-                f"The gradient is not finite at step {state.step + 1} (norm {norm.item()}). Lower "
-                "optimization.learning_rate, or train with precision=float32."
-            )
-            raise UsageError(msg)
+    parameters = [p for group in state.optimizer.param_groups for p in group["params"]]
+    limit = math.inf if settings.clip_norm is None else settings.clip_norm
+    norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
+    # In float16 the scaler skips such a step and lowers its scale.
+    if not state.scaler.is_enabled() and not torch.isfinite(norm):
+        msg = (
+            f"The gradient is not finite at step {state.step + 1} (norm {norm.item()}). Lower "
+            "optimization.learning_rate, or train with precision=float32."
+        )
+        raise UsageError(msg)
     state.scaler.step(state.optimizer)
     state.scaler.update()
     if state.average is not None:
