@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from pancyte.ops.intensity import HIGHEST, LOWEST
 from pancyte.params import params
 
 if TYPE_CHECKING:
     from pancyte.types import FloatArray
-
-_LOWEST, _HIGHEST = np.float32(-0.5), np.float32(3.0)
 
 
 @params
@@ -111,7 +110,7 @@ def augment_intensity(
     image = _change_values(image, settings, generator)
     image = _change_detail(image, settings, generator)
     image = _change_colors(image, channels, settings, generator)
-    np.clip(image, _LOWEST, _HIGHEST, out=image)
+    np.clip(image, LOWEST, HIGHEST, out=image)
     return image if len(image) == channels else np.repeat(image, channels, axis=0)
 
 
