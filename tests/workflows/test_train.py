@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import logging
+import multiprocessing
+import re
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +20,18 @@ from PIL import Image
 from pancyte.config import to_mapping
 from pancyte.data.datasets import Sampling
 from pancyte.data.records import DataSource, Record, write_manifest
-from pancyte.errors import CheckpointError, ConfigError, UsageError
+from pancyte.errors import CheckpointError, ConfigError, InputError, UsageError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.tables import read_csv, read_json
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.viz.curves import draw_curves
-from pancyte.workflows import epochs, models, train_config
+from pancyte.workflows import epochs, models, run_folder, train_config
+from pancyte.workflows import initialize as initialization
 from pancyte.workflows import train as training
 from pancyte.workflows.initialize import initialize
+from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.train import train
 from pancyte.workflows.train_config import TrainConfig, read_train_config
 from pancyte.workflows.validation import Validation
@@ -338,13 +344,42 @@ def test_resume_with_other_settings_names_them(config: TrainConfig) -> None:
     assert train(dataclasses.replace(small, workers=3), resume=True) == config.out
 
 
-def test_a_damaged_state_is_refused(config: TrainConfig) -> None:
-    folder = train(dataclasses.replace(config, steps=2, validation=Validation(every=0)))
-    (folder / "COMPLETE").unlink()
-    state = folder / "checkpoints" / "last" / "state.pt"
-    state.write_bytes(state.read_bytes()[:1000])
+def cut(state: bytes) -> bytes:
+    return state[:1000]
+
+
+def garbage(_: bytes) -> bytes:
+    return b"nothing that torch has written " * 9
+
+
+def flipped(state: bytes) -> bytes:
+    start = state.index(b"data.pkl") + 64
+    return (
+        state[:start]
+        + bytes(255 - byte for byte in state[start : start + 300])
+        + state[start + 300 :]
+    )
+
+
+def without_a_key(state: bytes) -> bytes:
+    content = torch.load(io.BytesIO(state), weights_only=True)
+    del content["training"]["progress"]
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", [cut, garbage, flipped, without_a_key])
+def test_a_damaged_state_is_refused(
+    config: TrainConfig, whole_run: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    shutil.copytree(whole_run, config.out)
+    (config.out / "COMPLETE").unlink()
+    state = config.out / "checkpoints" / "last" / "state.pt"
+    state.write_bytes(damage(state.read_bytes()))
     with pytest.raises(CheckpointError, match="state of the run cannot be read"):
-        train(dataclasses.replace(config, steps=2, validation=Validation(every=0)), resume=True)
+        train(dataclasses.replace(config, steps=6), resume=True)
+    assert state.exists()
 
 
 def test_data_without_anything_to_train_on_is_refused(config: TrainConfig, manifest: Path) -> None:
@@ -391,15 +426,167 @@ def test_paths_of_a_config_are_relative_to_its_file(tmp_path: Path) -> None:
     assert to_mapping(config)["validation"]["metric"] == "f1"
 
 
-def test_initialize_names_a_bundled_model_where_there_is_no_such_path(
+def test_the_name_of_a_bundled_model_stays_a_name_in_the_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_config, "list_models", lambda: {"wide": tmp_path / "package"})
     path = tmp_path / "recipe.toml"
     path.write_text('out = "a"\ninitialize = "wide"\n[[data]]\npath = "images"\n')
-    assert read_train_config(path).initialize == tmp_path / "package"
     (tmp_path / "wide").mkdir()
-    assert read_train_config(path).initialize == tmp_path.resolve() / "wide"
+    assert read_train_config(path).initialize == Path("wide")
+    named = read_train_config(path, ["initialize=narrow"])
+    assert named.initialize == tmp_path.resolve() / "narrow"
+
+
+def test_initialize_takes_the_name_of_a_bundled_model(
+    config: TrainConfig, whole_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = whole_run / "checkpoints" / "best"
+    monkeypatch.setattr(initialization, "list_models", lambda: {"wide": best})
+    short = dataclasses.replace(
+        config, initialize=Path("wide"), steps=1, validation=Validation(every=0),
+        optimization=Optimization(learning_rate=1e-9, average_decay=None),
+    )  # fmt: skip
+    folder = train(short)
+    after = weights(folder / "checkpoints" / "last")["encoder.conv_stem.weight"]
+    np.testing.assert_allclose(after, weights(best)["encoder.conv_stem.weight"], atol=1e-6)
+
+
+def test_a_resumed_run_needs_its_initial_weights_no_more(
+    config: TrainConfig, whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    initial = tmp_path / "initial"
+    shutil.copytree(whole_run / "checkpoints" / "best", initial)
+    config = dataclasses.replace(config, initialize=initial, validation=Validation(every=0))
+    stop_after(config, monkeypatch, patches=5)
+    shutil.rmtree(initial)
+    assert (train(config, resume=True) / "COMPLETE").exists()
+
+
+def test_a_run_that_cannot_start_leaves_nothing_behind(config: TrainConfig, tmp_path: Path) -> None:
+    broken = dataclasses.replace(config, steps=1, initialize=tmp_path / "nothere")
+    with pytest.raises(CheckpointError, match="no such file or folder of weights"):
+        train(broken)
+    assert not config.out.exists()
+    mended = dataclasses.replace(broken, initialize=None, validation=Validation(every=0))
+    assert (train(mended) / "COMPLETE").exists()
+
+
+def test_a_folder_that_was_there_outlives_a_run_that_cannot_start(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    run_folder.open_run(config.out, config, free=frozenset(), resume=False)
+    broken = dataclasses.replace(config, initialize=tmp_path / "nothere")
+    # Nothing was trained, so that other settings are no contradiction.
+    with pytest.raises(CheckpointError, match="no such file or folder of weights"):
+        train(broken, resume=True)
+    assert (config.out / "config.toml").exists()
+    mended = dataclasses.replace(broken, initialize=None, steps=1, validation=Validation(every=0))
+    assert (train(mended, resume=True) / "COMPLETE").exists()
+
+
+def test_resuming_with_another_budget_plans_the_steps_anew(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = dataclasses.replace(config, steps=6, max_hours=1.0, validation=Validation(every=0))
+    with monkeypatch.context() as patch:
+        patch.setattr(epochs, "_keep_to_budget", lambda run: setattr(run.state, "steps", 4))
+        stop_after(short, monkeypatch, patches=5)
+    same = resumed_steps(short, monkeypatch)
+    more = resumed_steps(dataclasses.replace(short, max_hours=2.0), monkeypatch)
+    all_of_them = resumed_steps(dataclasses.replace(short, max_hours=None), monkeypatch)
+    assert (same, more, all_of_them) == (4, 6, 6)
+
+
+def resumed_steps(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how many steps a resumed run sets out to do."""
+    seen = []
+
+    def stop(run: epochs.Run) -> None:
+        seen.append(run.state.steps)
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run_epochs", stop)
+        patch.setattr(training, "save", lambda _: None)
+        train(config, resume=True)
+    return seen[0]
+
+
+def stop_after(config: TrainConfig, monkeypatch: pytest.MonkeyPatch, *, patches: int) -> None:
+    """Train until a signal comes while the patch of that number is made."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, patches)
+            with pytest.raises(KeyboardInterrupt):
+                train(config)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def test_a_split_that_no_image_has_is_refused_and_a_missing_one_is_said(
+    config: TrainConfig, manifest: Path
+) -> None:
+    wrong = dataclasses.replace(config, validation=Validation(split="vall"))
+    with pytest.raises(ConfigError, match=r"a split of the data, but got 'vall'.*'train', 'val'"):
+        train(wrong)
+    other = manifest.with_name("all_train.csv")
+    other.write_text(manifest.read_text().replace(",val,", ",train,"))
+    folder = train(dataclasses.replace(config, steps=1, data=(DataSource(path=other),)))
+    assert "No image of the split 'val': nothing is validated" in (folder / "log.txt").read_text()
+
+
+def test_what_has_no_weight_is_neither_named_nor_validated_on(
+    config: TrainConfig, manifest: Path
+) -> None:
+    other = manifest.with_name("other_source.csv")
+    other.write_text(manifest.read_text().replace(",drawn", ",foreign"))
+    sources = (DataSource(path=manifest), DataSource(path=other, weight=0.0))
+    folder = train(
+        dataclasses.replace(config, steps=1, data=sources, validation=Validation(every=0))
+    )
+    provenance = load_checkpoint(folder / "checkpoints" / "best").manifest["provenance"]
+    assert provenance["sources"] == ["drawn"]
+    assert provenance["images"] == 4
+
+
+def test_images_to_validate_on_are_opened_before_the_training(
+    config: TrainConfig, manifest: Path
+) -> None:
+    folder = manifest.parent
+    tifffile.imwrite(folder / "color.tif", np.zeros((48, 48, 3), np.uint8), photometric="rgb")
+    tifffile.imwrite(
+        folder / "stack.tif",
+        np.zeros((4, 48, 48), np.uint8),
+        metadata={"axes": "ZYX"},
+        photometric="minisblack",
+    )
+    (folder / "broken.tif").write_bytes(b"II*")
+    for name, message in (
+        ("color", r"color\.tif: expected an image of at most 1 channels to validate on, but got 3"),
+        ("stack", r"stack\.tif.*2D image"),
+        ("broken", r"broken\.tif"),
+    ):
+        other = manifest.with_name(f"{name}.csv")
+        other.write_text(re.sub(r"(?m)^4\.tif", f"{name}.tif", manifest.read_text()))
+        with pytest.raises(InputError, match=message):
+            train(dataclasses.replace(config, data=(DataSource(path=other),)))
+        assert not config.out.exists()
+
+
+def test_workers_end_when_the_training_fails(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("the disk has gone")
+
+    monkeypatch.setattr(epochs, "save", fail)
+    with pytest.raises(RuntimeError, match="the disk has gone") as caught:
+        train(dataclasses.replace(config, workers=1, validation=Validation(every=0)))
+    # While the error is held, and with it all that its frames name.
+    assert caught.value.__traceback__ is not None
+    assert multiprocessing.active_children() == []
 
 
 def test_an_unknown_key_names_the_one_that_was_meant(tmp_path: Path) -> None:

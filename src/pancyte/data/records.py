@@ -143,8 +143,8 @@ def write_manifest(path: Path, records: Iterable[Record]) -> None:
     write_text(path, format_manifest(records, path.parent))
 
 
-def select_split(records: Sequence[Record], split: str) -> tuple[Record, ...]:
-    """Return the records of one split.
+def select_split(records: Sequence[Record], *splits: str) -> tuple[Record, ...]:
+    """Return the records of the splits of these names, in their order; "" is where none is named.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def select_split(records: Sequence[Record], split: str) -> tuple[Record, ...]:
     >>> [record.image.name for record in select_split(records, "val")]
     ['b']
     """
-    return tuple(record for record in records if record.split == split)
+    return tuple(record for record in records if record.split in splits)
 
 
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:

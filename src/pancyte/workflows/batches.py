@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, default_collate
 from pancyte.errors import PancyteError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pancyte.data.datasets import PatchDataset
     from pancyte.workflows.train_config import TrainConfig
@@ -65,7 +65,7 @@ def watch(
     *,
     accumulate: int,
     before_step: Callable[[], None],
-) -> Iterator[Mapping[str, torch.Tensor]]:
+) -> Generator[Mapping[str, torch.Tensor]]:
     """Pass batches on, and call ``before_step`` before the first one of each optimizer step."""
     for number in itertools.count():
         if number % accumulate == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -86,15 +86,7 @@ def run_epochs(run: Run) -> None:
     if run.to_validate:
         _validate(run)
         _draw(run)
-    with _progress(state) as show:
-        on_gpu = next(state.network.parameters()).is_cuda
-        batches = make_batches(config, run.dataset, first_step=state.step, pin_memory=on_gpu)
-
-        def before_step() -> None:
-            run.interruption.check()
-            show()
-
-        batches = watch(batches, accumulate=config.optimization.accumulate, before_step=before_step)
+    with _progress(state) as show, _open_batches(run, show) as batches:
         epochs = fit(
             config.task,
             state,
@@ -114,6 +106,28 @@ def run_epochs(run: Run) -> None:
             if run.to_validate:
                 _validate(run)
             _draw(run)
+
+
+@contextmanager
+def _open_batches(
+    run: Run, show: Callable[[], None]
+) -> Iterator[Iterator[Mapping[str, torch.Tensor]]]:
+    """Yield the batches from the next step on; whatever happens, their workers end afterwards."""
+
+    def before_step() -> None:
+        run.interruption.check()
+        show()
+
+    on_gpu = next(run.state.network.parameters()).is_cuda
+    accumulate = run.config.optimization.accumulate
+    with closing(
+        watch(
+            make_batches(run.config, run.dataset, first_step=run.state.step, pin_memory=on_gpu),
+            accumulate=accumulate,
+            before_step=before_step,
+        )
+    ) as batches:
+        yield batches
 
 
 def _validate(run: Run) -> None:
@@ -168,6 +182,7 @@ def save(run: Run) -> None:
             "training": run.state.state_dict(),
             "best": run.best,
             "seconds": run.seconds,
+            "max_hours": run.config.max_hours,
             "to_validate": run.to_validate,
         },
     )

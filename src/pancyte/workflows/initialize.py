@@ -12,6 +12,7 @@ import torch
 from pancyte.errors import CheckpointError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.nn.weights import encoder_state, load_matching
+from pancyte.workflows.models import list_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,8 @@ def initialize(network: nn.Module, path: Path, *, channels: int) -> None:
         Keeps its own values where the weights have none of that name and shape, such as the
         outputs of other classes.
     path
-        A model folder, or a safetensors file with the encoder of an ImageNet classifier.
+        The name of a bundled model, a model folder, or a safetensors file with the encoder of an
+        ImageNet classifier. A name wins over a file or folder of that name.
     channels
         Number of channels of the network's input, to which the first convolution is adapted.
 
@@ -41,6 +43,7 @@ def initialize(network: nn.Module, path: Path, *, channels: int) -> None:
     CheckpointError
         The weights cannot be read, or do not fit: not one of a model, not all of an encoder.
     """
+    path = list_models().get(str(path), path)
     if path.is_dir():
         arrays = load_checkpoint(path).weights
         report = load_matching(network, {n: torch.from_numpy(a) for n, a in arrays.items()})

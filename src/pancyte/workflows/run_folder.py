@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import io
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import pickle
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -31,7 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from pancyte.training.loop import TrainingState
+
 _LOGGER = logging.getLogger(__name__)
+
+_WRITTEN_AT_START: Final = ("config.toml", "log.txt", "environment.json")
+
+# What torch and the states of its objects raise on bytes that are not theirs.
+_DAMAGED: Final = (
+    RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, OSError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bool) -> bool:
@@ -77,9 +88,19 @@ def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bo
     if not (folder / "config.toml").is_file():
         msg = f"{folder}: not the folder of a run, since it has no config.toml. Choose another."
         raise UsageError(msg)
-    _check_same(folder / "config.toml", settings, free)
+    # A run that was stopped before its first state has trained nothing that must go on as it was.
+    if state_path(folder).is_file():
+        _check_same(folder / "config.toml", settings, free)
     write_text(folder / "config.toml", to_toml(to_mapping(settings)))
     return state_path(folder).is_file()
+
+
+def discard_run(folder: Path) -> None:
+    """Remove what a run that could not start has written, and the folder if that was all."""
+    for name in _WRITTEN_AT_START:
+        (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # it holds something else
+        folder.rmdir()
 
 
 def is_complete(folder: Path) -> bool:
@@ -101,18 +122,21 @@ def save_state(folder: Path, state: Mapping[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load_state(folder: Path) -> dict[str, Any]:
-    """Read the state of a training; nothing in it is executed.
+def load_state(folder: Path, training: TrainingState) -> dict[str, Any]:
+    """Continue ``training`` from the saved state, and return what was saved with it.
+
+    Nothing in the file is executed.
 
     Raises
     ------
     CheckpointError
-        The file is damaged.
+        The file is damaged, or of another version.
     """
     path = state_path(folder)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        training.load_state_dict(state.pop("training"))
+    except _DAMAGED as error:
         msg = (
             f"{path}: the state of the run cannot be read. Delete it to start the run again, or "
             f"initialize a new run with {folder / 'checkpoints' / 'best'}."

@@ -8,6 +8,7 @@ interrupted is resumed where it stopped, and on a CPU with the same bits.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
 from pancyte.data.datasets import PatchDataset
 from pancyte.data.folders import read_sources
-from pancyte.data.records import TRAIN, Record
+from pancyte.data.records import TRAIN, VAL, Record, select_split
 from pancyte.errors import ConfigError
 from pancyte.training.loop import start_state
 from pancyte.training.tracking import CsvTracker, TensorBoardTracker
@@ -29,7 +30,7 @@ from pancyte.workflows import run_folder
 from pancyte.workflows.epochs import Run, finish, run_epochs, save
 from pancyte.workflows.initialize import initialize
 from pancyte.workflows.interruption import Interrupted, Interruption
-from pancyte.workflows.validation import choose_records
+from pancyte.workflows.validation import check_records, choose_records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,12 +68,20 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
         Ctrl-C, after the run was saved. SIGTERM saves too and then does what it did before.
     """
     folder = config.out
+    is_new = not folder.is_dir() or not any(folder.iterdir())
     has_state = run_folder.open_run(folder, config, free=_FREE, resume=resume)
     if run_folder.is_complete(folder):
         _LOGGER.info("%s: the run is complete; there is nothing left to train", folder)
         return folder
-    with run_folder.log_to_file(folder / "log.txt"), Interruption() as interruption:
+    with (
+        ExitStack() as when_it_cannot_start,
+        run_folder.log_to_file(folder / "log.txt"),
+        Interruption() as interruption,
+    ):
+        if is_new:
+            when_it_cannot_start.callback(run_folder.discard_run, folder)
         run = _start(config, interruption, has_state=has_state)
+        when_it_cannot_start.pop_all()
         try:
             run_epochs(run)
             finish(run)
@@ -91,17 +100,19 @@ def _start(config: TrainConfig, interruption: Interruption, *, has_state: bool) 
     device = runtime.choose_device(config.device)
     precision = _choose_precision(config.precision, device)
     threads = runtime.set_threads(config.threads)
-    records = [r for r in read_sources(config.data) if r.labels is not None]
-    training = [record for record in records if record.split in ("", TRAIN)]
+    records = [r for r in read_sources(config.data) if r.labels is not None and r.weight > 0]
+    # Where nothing says otherwise, an image is there to be trained on.
+    training = select_split(records, "", TRAIN)
     _check_records(config, training)
+    to_validate_on = _choose_validation(config, records)
     runtime.seed_everything(config.seed)
     runtime.warm_up()
     network = config.task.network()
-    if config.initialize is not None:
+    if config.initialize is not None and not has_state:
         initialize(network, config.initialize, channels=config.task.preprocessing.channels)
     network = network.to(device).to(memory_format=torch.channels_last)
     state = start_state(network, config.optimization, steps=config.steps, precision=precision)
-    saved = run_folder.load_state(folder) if has_state else {}
+    saved = run_folder.load_state(folder, state) if has_state else {}
     dataset = PatchDataset(
         training,
         config.task,
@@ -115,7 +126,8 @@ def _start(config: TrainConfig, interruption: Interruption, *, has_state: bool) 
         folder, {"device": str(device), "precision": str(precision), "threads": threads}
     )
     if saved:
-        state.load_state_dict(saved["training"])
+        if config.max_hours is None or config.max_hours != saved.get("max_hours"):
+            state.steps = config.steps  # how many of them fit is seen anew after an epoch
         _LOGGER.info("Resuming %s at step %d of %d", folder, state.step, state.steps)
     _LOGGER.info(
         "Training on %d images of %d modalities, %s in %s, %d threads",
@@ -124,13 +136,12 @@ def _start(config: TrainConfig, interruption: Interruption, *, has_state: bool) 
     trackers: list[Tracker] = [CsvTracker(folder / "metrics.csv", last_step=state.step)]
     if config.tensorboard:
         trackers.append(TensorBoardTracker(folder / "tensorboard", last_step=state.step))
-    wanted = [record for record in records if record.split == config.validation.split]
     return Run(
         config=config,
         state=state,
         precision=precision,
         dataset=dataset,
-        validation_records=choose_records(wanted, config.validation.images),
+        validation_records=to_validate_on,
         trackers=tuple(trackers),
         interruption=interruption,
         provenance=provenance,
@@ -157,13 +168,34 @@ def _choose_precision(name: PrecisionChoice, device: torch.device) -> torch.dtyp
 
 
 def _check_records(config: TrainConfig, training: Sequence[Record]) -> None:
-    if not any(record.weight > 0 for record in training):
+    if not training:
         sources = ", ".join(str(source.path) for source in config.data)
         msg = (
             f"data: expected images of the split {TRAIN!r} (or none) with labels and a weight "
             f"above 0, but got none in {sources}. Look at the columns split, labels and weight."
         )
         raise ConfigError(msg)
+
+
+def _choose_validation(config: TrainConfig, records: Sequence[Record]) -> tuple[Record, ...]:
+    """Return the images to validate on, which have been opened; none where none is wanted."""
+    split = config.validation.split
+    if config.validation.every == 0:
+        return ()
+    chosen = choose_records(select_split(records, split), config.validation.images)
+    if not chosen and split != VAL:
+        splits = ", ".join(sorted({repr(record.split) for record in records}))
+        msg = (
+            f"validation.split: expected a split of the data, but got {split!r}. The images with "
+            f"labels have {splits}. Correct it, or set validation.every=0 to validate on none."
+        )
+        raise ConfigError(msg)
+    if not chosen:
+        _LOGGER.warning(
+            "No image of the split %r: nothing is validated, and the last model is the best", split
+        )
+    check_records(chosen, config.task.classes, channels=config.task.preprocessing.channels)
+    return chosen
 
 
 def _provenance(

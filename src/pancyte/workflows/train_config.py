@@ -36,7 +36,8 @@ class TrainConfig:
     """What is learned: classes, representation, preprocessing."""
     initialize: Path | None = None
     """Weights to start from: a model folder or the name of a bundled model to fine-tune, or a
-    safetensors file of an ImageNet encoder; None starts from random weights."""
+    safetensors file of an ImageNet encoder; None starts from random weights. A name wins over a
+    folder of that name; write the whole path of such a folder."""
     name: str = "model"
     """Name of the model in its manifest."""
     steps: int = 5000
@@ -67,9 +68,9 @@ class TrainConfig:
     workers: int = 1
     """Processes that prepare patches; 0 prepares them in the training process."""
     max_hours: float | None = None
-    """Wall time after which the training ends, measured over all its sessions. When the steps will
-    not fit, fewer are done and the schedule is compressed, so that it still ends at its minimum;
-    such a run is not reproducible to the bit. None does all steps."""
+    """Wall time after which the training ends, measured over all its sessions and looked at after
+    each epoch. When the steps will not fit, fewer are done and the schedule is compressed, so that
+    it still ends at its minimum; such a run is not reproducible to the bit. None does all steps."""
     tensorboard: bool = False
     """Whether to write TensorBoard events too; needs the extra ``pancyte[tensorboard]``."""
 
@@ -117,6 +118,8 @@ def _join(folder: Path, path: Path) -> Path:
 
 
 def _find_weights(folder: Path, path: Path) -> Path:
-    """Return a path relative to the folder, or a bundled model where there is no such path."""
-    joined = _join(folder, path)
-    return joined if joined.exists() else list_models().get(str(path), joined)
+    """Return a path relative to the folder; the name of a bundled model stays one.
+
+    Where that model lies changes with the installation, and a run is resumed by its settings.
+    """
+    return path if str(path) in list_models() else _join(folder, path)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pancyte.data.patches import read_targets
-from pancyte.io.images import read_image
+from pancyte.data.patches import read_pixels, read_targets
+from pancyte.errors import InputError
 from pancyte.metrics.matching import match
 from pancyte.metrics.scores import average_precision, f1
 from pancyte.ops.measure import measure_objects
@@ -70,6 +70,25 @@ def choose_records(records: Iterable[Record], num_images: int) -> tuple[Record, 
     )
 
 
+def check_records(records: Iterable[Record], classes: tuple[str, ...], *, channels: int) -> None:
+    """Open what will be validated on, so that no training stumbles over it after hours.
+
+    Raises
+    ------
+    InputError
+        An image or its labels cannot be used; the message names the file.
+    """
+    for record in records:
+        pixels = read_pixels(record)
+        if len(pixels) > channels:
+            msg = (
+                f"{record.image}: expected an image of at most {channels} channels to validate on, "
+                f"but got {len(pixels)}. Save the channels that count as an image of its own."
+            )
+            raise InputError(msg)
+        read_targets(record, classes, pixels.shape[1:])
+
+
 def score_images(
     model: Model, records: Sequence[Record], *, diameter: Literal["true", "estimated"]
 ) -> Iterator[tuple[Record, Matching]]:
@@ -85,7 +104,7 @@ def score_images(
         ``true`` tells the model the median diameter of the true objects.
     """
     for record in records:
-        pixels = read_image(record.image).image.pixels
+        pixels = read_pixels(record)
         truth, valid = read_targets(record, model.classes, pixels.shape[1:])
         known = _median_diameter(truth) if diameter == "true" else None
         prediction = model.segment(pixels, axes="CYX", diameter=known).labels
