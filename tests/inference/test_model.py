@@ -322,3 +322,8 @@ def test_too_many_channels_in_a_file_name_the_file(tmp_path):
 
     with pytest.raises(UsageError, match=r"four\.tif: Expected an image of 1 to 3 channels"):
         native_model().segment(tmp_path / "four.tif")
+
+
+def test_a_model_prints_as_one_line():
+    model = Model(NATIVE, BrightNetwork(), name="bright")
+    assert repr(model) == f"Model('bright', classes={NATIVE.classes}, precision='float32')"

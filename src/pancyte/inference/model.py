@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _SAMPLE_PIXELS: Final = 2**22
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Model:
     """A trained network with the task that says how to use it. Calls leave it as it is."""
 
@@ -61,6 +61,10 @@ class Model:
     """What convolutions are computed in."""
     tiling: Tiling = field(default_factory=Tiling)
     """Size and overlap of the tiles that the network sees."""
+
+    def __repr__(self) -> str:
+        # The network alone would fill two hundred lines.
+        return f"Model({self.name!r}, classes={self.classes}, precision={self.precision!r})"
 
     @property
     def classes(self) -> tuple[str, ...]:
