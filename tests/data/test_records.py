@@ -12,7 +12,6 @@ from pancyte.data.records import (
     COLUMNS,
     DataSource,
     Record,
-    format_manifest,
     read_manifest,
     select_split,
     write_manifest,
@@ -90,8 +89,10 @@ def test_a_manifest_written_by_hand_is_read(tmp_path) -> None:
 
 def test_paths_are_relative_and_empty_columns_are_left_out(tmp_path) -> None:
     record = Record(image=tmp_path / "data" / "a.tif", split="val")
-    text = format_manifest([record], tmp_path / "sets")
-    assert text == "image,split\n../data/a.tif,val\n"
+    path = tmp_path / "sets" / "all.csv"
+    write_manifest(path, [record])
+    # Lines end as in every table that pancyte writes (RFC 4180).
+    assert path.read_bytes() == b"image,split\r\n../data/a.tif,val\r\n"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,8 @@ def test_a_missing_manifest_is_named(tmp_path) -> None:
 def test_select_split_and_columns() -> None:
     records = [Record(image=Path("a"), split="train"), Record(image=Path("b"), split="val")]
     assert select_split(records, "train") == (records[0],)
+    records.append(Record(image=Path("c")))
+    assert select_split(records, "", "train") == (records[0], records[2])
     assert set(COLUMNS) == set(Record.__dataclass_fields__)
 
 

@@ -11,9 +11,7 @@ pseudo-labels (a lower weight) and partial annotation are columns of it, not for
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import math
 import os
 from dataclasses import dataclass
@@ -21,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pancyte.errors import InputError
-from pancyte.io.files import write_text
-from pancyte.io.tables import read_csv
+from pancyte.io.tables import read_csv, write_csv
 from pancyte.params import params
 
 if TYPE_CHECKING:
@@ -119,28 +116,19 @@ def read_manifest(path: Path) -> tuple[Record, ...]:
     return records
 
 
-def format_manifest(records: Iterable[Record], folder: Path) -> str:
-    """Return the text of a manifest that lies in ``folder``; empty columns are left out.
+def write_manifest(path: Path, records: Iterable[Record]) -> None:
+    """Write a manifest; its paths are relative to its own folder, and empty columns are left out.
 
     Parameters
     ----------
+    path
+        The CSV file to make or to replace.
     records
         What to list.
-    folder
-        Where the manifest will be, which its paths are relative to.
     """
-    rows = [_format_row(record, folder) for record in records]
+    rows = [_format_row(record, path.parent) for record in records]
     used = [name for name in COLUMNS if name == "image" or any(row[name] for row in rows)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, used, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def write_manifest(path: Path, records: Iterable[Record]) -> None:
-    """Write a manifest whose paths are relative to its own folder."""
-    write_text(path, format_manifest(records, path.parent))
+    write_csv(path, {name: [row[name] for row in rows] for name in used})
 
 
 def select_split(records: Sequence[Record], *splits: str) -> tuple[Record, ...]:
