@@ -140,11 +140,9 @@ def _validate(run: Run) -> None:
         precision="bfloat16" if run.precision == torch.bfloat16 else "float32",
     )
     matchings = []
-    # A network that has only begun to learn gives rise to warnings about each image.
-    with _silenced(logging.getLogger("pancyte.inference")):
-        for matching in score_images(model, run.validation_records, diameter=validation.diameter):
-            run.interruption.check()
-            matchings.append(matching)
+    for matching in score_images(model, run.validation_records, diameter=validation.diameter):
+        run.interruption.check()
+        matchings.append(matching)
     scores = mean_scores(matchings)
     _track(run, {f"val/{name}": value for name, value in scores.items()})
     score = scores.get(validation.metric)
@@ -250,14 +248,3 @@ def _progress(state: TrainingState) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("training", total=state.steps, completed=state.step)
         yield lambda: progress.update(bar, total=state.steps, completed=state.step)
-
-
-@contextmanager
-def _silenced(logger: logging.Logger) -> Iterator[None]:
-    """Let errors alone through."""
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
