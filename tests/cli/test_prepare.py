@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
@@ -39,3 +42,43 @@ def test_a_number_of_images_or_a_share(
 def test_what_is_no_number_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["prepare", str(folder), "-o", str(folder / "all.csv"), "--val", "few"]) == 2
     assert "such as 5, or a share, such as 0.1, but got 'few'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def further_command(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Add ``prepare colors MANIFEST``, and return the arguments that it was run with."""
+    seen: list[str] = []
+
+    @click.command("colors")
+    @click.argument("manifest")
+    @click.option("--count")
+    def colors(manifest: str, count: str) -> None:
+        seen.extend([manifest, count])
+
+    made = types.ModuleType("colors_command")
+    made.colors = colors  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "colors_command", made)
+    commands = sys.modules["pancyte.cli.prepare"].SUBCOMMANDS
+    monkeypatch.setitem(commands, "colors", ("colors_command:colors", "Name the colors."))
+    return seen
+
+
+def test_a_further_command_is_found_by_its_name(
+    further_command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["prepare", "colors", "all.csv", "--count", "4"]) == 0
+    assert further_command == ["all.csv", "4"]
+    assert run(["prepare", "--help"]) == 0
+    assert "colors  Name the colors." in capsys.readouterr().out
+    assert run(["prepare", "colors", "--help"]) == 0
+    assert "Usage: pancyte prepare colors" in capsys.readouterr().out
+
+
+def test_a_folder_of_the_name_of_a_further_command_is_given_as_a_path(
+    further_command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.rename(folder.parent / "colors")
+    monkeypatch.chdir(folder.parent)
+    assert run(["prepare", "./colors", "-o", "all.csv"]) == 0
+    assert not further_command
+    assert Path("all.csv").is_file()

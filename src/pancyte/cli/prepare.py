@@ -1,10 +1,11 @@
-"""``pancyte prepare``: list a folder of images and labels in a manifest for training."""
+"""``pancyte prepare``: list folders of images and labels in a manifest for training."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +13,39 @@ from pancyte.cli.group import debug_option, set_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+"""First word after ``prepare`` to where its command is and what it does; a folder of that name is
+written ``./NAME``."""
+
+
+class _PrepareCommand(click.Command):
+    """A command whose first argument may be the name of a further command.
+
+    A click group would want a name in front of every folder; this one stays ``prepare FOLDER``.
+    """
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - click's signature
+    ) -> click.Context:
+        """Parse the arguments of the further command where they begin with one."""
+        if args and args[0] in SUBCOMMANDS:
+            module, _, attribute = SUBCOMMANDS[args[0]][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            name = f"{info_name} {args[0]}"
+            return command.make_context(name, args[1:], parent=parent, **extra)
+        return super().make_context(info_name, args, parent=parent, **extra)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the further commands without importing them."""
+        if SUBCOMMANDS:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, text) for name, (_, text) in SUBCOMMANDS.items()])
 
 
 def _number_or_share(text: str) -> float:
@@ -23,7 +57,7 @@ def _number_or_share(text: str) -> float:
     raise click.BadParameter(msg)
 
 
-@click.command()
+@click.command(cls=_PrepareCommand)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "-o",
