@@ -127,7 +127,7 @@ def test_select_split_and_columns() -> None:
     assert select_split(records, "train") == (records[0],)
     records.append(Record(image=Path("c")))
     assert select_split(records, "", "train") == (records[0], records[2])
-    assert set(COLUMNS) == set(Record.__dataclass_fields__)
+    assert {*COLUMNS, "class_labels"} == set(Record.__dataclass_fields__)
 
 
 def test_a_source_with_a_negative_weight_is_refused() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,14 @@ class Sampling:
     patch: int = 224
     """Side of a patch in pixels of the network's input."""
     balance: float = 1.0
-    """0: images are drawn by their weights alone; 1: modalities equally often."""
+    """0: images are drawn by their weights alone; 1: modalities equally often. Counts where
+    ``order`` is ``random`` and ``amplify`` is none."""
+    amplify: int | None = None
+    """Draws of each modality in an epoch: those with fewer images repeat them until there are that
+    many, the others show each image once. None repeats nothing."""
+    order: Literal["random", "epoch"] = "random"
+    """``random``: each patch is of an image drawn at random; ``epoch``: the images are gone through
+    again and again, in an order drawn anew each time."""
     object_probability: float = 0.5
     """Share of patches about an object drawn at random; the others lie anywhere in the image."""
     cache_megabytes: int = 2000
@@ -60,6 +67,8 @@ class Sampling:
                 f"but got {self.balance} and {self.object_probability}"
             )
             raise ValueError(msg)
+        if self.amplify is not None and self.amplify < 1:
+            raise ValueError(f"Expected amplify of at least 1, but got {self.amplify}")
         if self.cache_megabytes < 0:
             raise ValueError(
                 f"Expected cache_megabytes of 0 or more, but got {self.cache_megabytes}"

@@ -7,6 +7,8 @@
 
 Only ``image`` is required. Paths are relative to the manifest. Splits, modality clusters,
 pseudo-labels (a lower weight) and partial annotation are columns of it, not formats of their own.
+Where each class has label files of its own, columns such as ``labels:cell`` and ``labels:nucleus``
+take the place of ``labels``; a class whose field is empty was not annotated in that image.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ COLUMNS: Final = (
 )  # fmt: skip
 """The columns of a manifest, in the order in which they are written."""
 
+CLASS_LABELS: Final = "labels:"
+"""Begins the name of the column of a class with label files of its own."""
+
 TRAIN: Final = "train"
 VAL: Final = "val"
 TEST: Final = "test"
@@ -42,7 +47,9 @@ class Record:
 
     image: Path
     labels: Path | None = None
-    """Instance labels; None where there are none."""
+    """Instance labels; None where there are none, the first of ``class_labels`` where these are."""
+    class_labels: tuple[tuple[str, Path], ...] = ()
+    """Name and label file of each class that has one of its own; empty where one file holds all."""
     split: str = ""
     """``train``, ``val``, ``test`` or another word; empty where nothing was decided."""
     modality: str = ""
@@ -61,6 +68,7 @@ class Record:
     """Image that is 0 where the annotation cannot be trusted; None means everywhere."""
 
     def __post_init__(self) -> None:
+        self._check_class_labels()
         if not math.isfinite(self.weight) or self.weight < 0:
             msg = f"Expected weight to be 0 or more, but got {self.weight} for {self.image}"
             raise ValueError(msg)
@@ -73,6 +81,29 @@ class Record:
             )
             raise ValueError(msg)
 
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """All files of labels, in the order of ``class_labels``."""
+        if self.class_labels:
+            return tuple(path for _, path in self.class_labels)
+        return () if self.labels is None else (self.labels,)
+
+    def _check_class_labels(self) -> None:
+        if not self.class_labels:
+            return
+        names = [name for name, _ in self.class_labels]
+        if not all(names) or len(set(names)) < len(names):
+            msg = f"Expected each class to be named once, but got {names} for {self.image}"
+            raise ValueError(msg)
+        if self.labels is None:
+            object.__setattr__(self, "labels", self.class_labels[0][1])
+        elif self.labels != self.class_labels[0][1]:
+            msg = (
+                "Expected either one file of labels or one for each class, but got both for "
+                f"{self.image}"
+            )
+            raise ValueError(msg)
+
 
 @params
 class DataSource:
@@ -82,10 +113,19 @@ class DataSource:
     """Manifest (.csv) or folder of images and labels, relative to the file that names it."""
     weight: float = 1.0
     """Factor on the weight of each of its records; 0 leaves the data set out."""
+    masks_subdir: str = ""
+    """Folder of any depth inside the folder of labels, such as ``nuclei/final``."""
+    classes: tuple[str, ...] = ()
+    """Names of the folders of labels, one for each class, where the classes lie in folders of their
+    own; empty where one file holds all classes."""
+    annotated: tuple[str, ...] | None = None
+    """Classes that were annotated in its images, as far as these do not say; None is all."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight) or self.weight < 0:
             raise ValueError(f"Expected weight to be 0 or more, but got {self.weight}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"Expected each class once, but got {list(self.classes)}")
 
 
 def read_manifest(path: Path) -> tuple[Record, ...]:
@@ -127,8 +167,10 @@ def write_manifest(path: Path, records: Iterable[Record]) -> None:
         What to list.
     """
     rows = [_format_row(record, path.parent) for record in records]
-    used = [name for name in COLUMNS if name == "image" or any(row[name] for row in rows)]
-    write_csv(path, {name: [row[name] for row in rows] for name in used})
+    classes = dict.fromkeys(name for row in rows for name in row if name.startswith(CLASS_LABELS))
+    columns = ("image", "labels", *classes, *COLUMNS[2:])
+    used = [name for name in columns if name == "image" or any(row.get(name) for row in rows)]
+    write_csv(path, {name: [row.get(name, "") for row in rows] for name in used})
 
 
 def select_split(records: Sequence[Record], *splits: str) -> tuple[Record, ...]:
@@ -154,11 +196,15 @@ def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _check_header(path: Path, header: Sequence[str]) -> None:
     for name in header:
-        if name not in COLUMNS:
+        names_class = name.startswith(CLASS_LABELS) and name != CLASS_LABELS
+        if name not in COLUMNS and not names_class:
             near = difflib.get_close_matches(name.lower(), COLUMNS, n=1)
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             expected = ", ".join(COLUMNS)
-            msg = f"{path}: unknown column {name!r}{hint}. A manifest has the columns {expected}."
+            msg = (
+                f"{path}: unknown column {name!r}{hint}. A manifest has the columns {expected}, "
+                f"and {CLASS_LABELS}NAME for a class with label files of its own."
+            )
             raise InputError(msg)
     if "image" not in header:
         msg = f"{path}: expected a column 'image' in the first line, but got {list(header)}"
@@ -173,6 +219,11 @@ def _parse_row(row: Mapping[str, str], path: Path, line: int) -> Record:
         return Record(
             image=folder / row["image"],
             labels=folder / row["labels"] if row.get("labels") else None,
+            class_labels=tuple(
+                (name.removeprefix(CLASS_LABELS), folder / file)
+                for name, file in row.items()
+                if name.startswith(CLASS_LABELS) and file
+            ),
             split=row.get("split", ""),
             modality=row.get("modality", ""),
             weight=float(row.get("weight") or 1.0),
@@ -198,7 +249,7 @@ def _check_files(path: Path, records: Sequence[Record]) -> None:
     named = [
         file
         for record in records
-        for file in (record.image, record.labels, record.valid)
+        for file in (record.image, *record.label_files, record.valid)
         if file is not None
     ]
     missing = [str(file) for file in named if not file.is_file()]
@@ -213,7 +264,8 @@ def _check_files(path: Path, records: Sequence[Record]) -> None:
 def _format_row(record: Record, folder: Path) -> dict[str, str]:
     return {
         "image": _relative(record.image, folder),
-        "labels": _relative(record.labels, folder),
+        "labels": "" if record.class_labels else _relative(record.labels, folder),
+        **{f"{CLASS_LABELS}{name}": _relative(file, folder) for name, file in record.class_labels},
         "split": record.split,
         "modality": record.modality,
         "weight": "" if record.weight == 1.0 else repr(record.weight),
