@@ -154,7 +154,7 @@ def test_clipping_bounds_the_step() -> None:
     moved = []
     for clip in (None, 1e-4):
         settings = Optimization(
-            optimizer="sgd", momentum=0.0, learning_rate=1.0, weight_decay=0.0, warmup_steps=0,
+            optimizer="sgd", learning_rate=1.0, weight_decay=0.0, warmup_steps=0,
             schedule="constant", clip_norm=clip,
         )  # fmt: skip
         state = new_state(task, 1, settings)

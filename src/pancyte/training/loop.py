@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pancyte.errors import UsageError
-from pancyte.training.optim import WeightAverage, learning_rate, make_optimizer
+from pancyte.training.optim import WeightAverage, make_optimizer, step_rate
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -159,7 +159,7 @@ def fit(
         end = min(state.steps, (state.step // epoch_steps + 1) * epoch_steps)
         rate = 0.0
         while state.step < end:
-            rate = _set_learning_rate(state, settings)
+            rate = _set_learning_rate(state, settings, epoch_steps)
             terms: dict[str, float] = {}
             for _ in range(settings.accumulate):
                 batch = {name: _to(value, device) for name, value in next(batches).items()}
@@ -174,8 +174,14 @@ def fit(
         yield _report(state, epoch_steps, rate=rate, seconds=time.perf_counter() - started)
 
 
-def _set_learning_rate(state: TrainingState, settings: Optimization) -> float:
-    rate = learning_rate(settings, step=state.step, progress=state.progress)
+def _set_learning_rate(state: TrainingState, settings: Optimization, epoch_steps: int) -> float:
+    rate = step_rate(
+        settings,
+        step=state.step,
+        steps=state.steps,
+        epoch_steps=epoch_steps,
+        progress=state.progress,
+    )
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.optimizer.zero_grad(set_to_none=True)

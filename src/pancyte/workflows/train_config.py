@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pancyte.augment.cell_aware import BoundaryExclusion, CellAware
 from pancyte.augment.intensity import IntensityAugmentation
 from pancyte.augment.spatial import SpatialAugmentation
 from pancyte.config import apply_overrides, from_mapping, read_mapping
@@ -15,6 +16,7 @@ from pancyte.params import params
 from pancyte.tasks import Task
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
+from pancyte.training.wandb_tracker import Wandb
 from pancyte.workflows.models import list_models
 from pancyte.workflows.validation import Validation
 
@@ -40,10 +42,13 @@ class TrainConfig:
     folder of that name; write the whole path of such a folder."""
     name: str = "model"
     """Name of the model in its manifest."""
-    steps: int = 5000
-    """Optimizer steps of the whole training."""
-    epoch_steps: int = 250
-    """Optimizer steps of an epoch, after which the run is saved."""
+    steps: int | None = None
+    """Optimizer steps of the whole training; None is 5000, or what ``epochs`` says."""
+    epochs: int | None = None
+    """Epochs of the whole training, instead of ``steps``."""
+    epoch_steps: int | None = 250
+    """Optimizer steps of an epoch, after which the run is saved. None is one pass over the images
+    (the draws of ``sampling.amplify``); a last batch that is not full is filled up."""
     batch: int = 8
     """Patches in a batch."""
     sampling: Sampling = Sampling()
@@ -52,10 +57,20 @@ class TrainConfig:
     """Random geometry of patches."""
     intensity: IntensityAugmentation = IntensityAugmentation()
     """Random intensities of patches."""
+    cell_aware: CellAware | None = None
+    """How some objects become brighter than others; None leaves them alone."""
+    exclude_boundaries: BoundaryExclusion | None = None
+    """Which boundary pixels of objects become background; None takes none."""
     optimization: Optimization = Optimization()
     """How the loss is minimized."""
     validation: Validation = Validation()
     """How and how often the model is scored while it is trained."""
+    test: str | None = "test"
+    """Split on which the best model is scored when the training has ended, as ``evaluate`` does;
+    ``test`` may have no images, and None tests on none."""
+    save_every: int = 0
+    """Epochs from one checkpoint that is kept, ``checkpoints/epoch_N``, to the next; 0 keeps only
+    the last and the best."""
     seed: int = 0
     """Of everything random."""
     device: str = "auto"
@@ -73,15 +88,23 @@ class TrainConfig:
     it still ends at its minimum; such a run is not reproducible to the bit. None does all steps."""
     tensorboard: bool = False
     """Whether to write TensorBoard events too; needs the extra ``pancyte[tensorboard]``."""
+    wandb: Wandb | None = None
+    """Record the training in Weights & Biases too; needs the extra ``pancyte[wandb]``."""
 
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("Expected data to name at least one data set, but got none")
-        for name in ("steps", "epoch_steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"Expected {name} of at least 1, but got {getattr(self, name)}")
-        if self.workers < 0:
-            raise ValueError(f"Expected workers of at least 0, but got {self.workers}")
+        if self.steps is not None and self.epochs is not None:
+            msg = (
+                f"Expected one of steps and epochs, but got steps={self.steps} and "
+                f"epochs={self.epochs}. Leave one out, or set it to none."
+            )
+            raise ValueError(msg)
+        least = {"steps": 1, "epochs": 1, "epoch_steps": 1, "batch": 1, "workers": 0}
+        for name, lowest in {**least, "save_every": 0}.items():
+            value = getattr(self, name)
+            if value is not None and value < lowest:
+                raise ValueError(f"Expected {name} of at least {lowest}, but got {value}")
         if self.max_hours is not None and self.max_hours <= 0:
             raise ValueError(f"Expected max_hours above 0, but got {self.max_hours}")
 

@@ -35,18 +35,25 @@ class Validation:
     validates, and the last model is the best."""
     images: int = 40
     """Most images to segment, chosen evenly from the modalities; at least 1."""
-    metric: Literal["f1", "ap"] = "f1"
-    """F1 or TP / (TP + FP + FN), at an IoU of 0.5, mean over images: the highest is the best."""
+    metric: str = "f1"
+    """What decides which model is the best, by its highest value: ``f1`` or ``ap``, that is
+    TP / (TP + FP + FN), both at an IoU of 0.5 and as means over images; one class of several,
+    such as ``f1/nucleus``; or the name of a metric that was passed to ``train`` in Python."""
     diameter: Literal["true", "estimated"] = "true"
     """Scale each image by the median diameter of its true objects, or as prediction estimates."""
     split: str = "val"
     """Split of the records to score on."""
+    patience: int | None = None
+    """Stop early after so many validations in a row without a better score, at least 1; None never
+    stops early."""
 
     def __post_init__(self) -> None:
         if self.every < 0:
             raise ValueError(f"Expected every of at least 0, but got {self.every}")
         if self.images < 1:
             raise ValueError(f"Expected images of at least 1, but got {self.images}")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"Expected patience of at least 1, but got {self.patience}")
 
 
 def choose_records(records: Iterable[Record], num_images: int) -> tuple[Record, ...]:
