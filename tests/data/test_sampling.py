@@ -1,10 +1,7 @@
-"""Probabilities of records, and splits that never share a group."""
+"""How often records are drawn: by probabilities, or by lists that amplify rare modalities."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from pancyte.data.records import Record
-from pancyte.data.sampling import assign_splits, record_probabilities
-from pancyte.errors import UsageError
+from pancyte.data.sampling import draws_per_epoch, epoch_draws, record_probabilities
 
 SETTINGS = settings(deadline=None, max_examples=50)
 
@@ -54,81 +50,68 @@ def test_nothing_to_draw_is_refused() -> None:
         record_probabilities(make({}), balance=2)
 
 
-@SETTINGS
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["", "a", "b", "c", "d"]), st.sampled_from(["phase", "sem"])),
-        min_size=1,
-        max_size=30,
-    ),
-    st.floats(0, 0.45),
-    st.floats(0, 0.45),
-    st.integers(0, 2**31),
-)
-def test_groups_are_never_divided(rows, val, test, seed) -> None:
-    records = make(*[{"group": group, "modality": modality} for group, modality in rows])
-    divided = assign_splits(records, val=val, test=test, seed=seed)
-    assert [replace(r, split="") for r in divided] == records
-    assert {r.split for r in divided} <= {"train", "val", "test"}
-    splits_of = {group: {r.split for r in divided if r.group == group} for group in "abcd"}
-    assert all(len(splits) <= 1 for splits in splits_of.values())
-    assert divided == assign_splits(records, val=val, test=test, seed=seed)
-
-
-def test_fractions_and_numbers_are_met_in_every_modality() -> None:
-    records = make(*[PHASE] * 60, *[SEM] * 20)
-    divided = assign_splits(records, val=0.1, test=4, seed=1)
-    assert Counter((r.modality, r.split) for r in divided) == {
-        ("phase", "train"): 51,
-        ("phase", "val"): 6,
-        ("phase", "test"): 3,
-        ("sem", "train"): 17,
-        ("sem", "val"): 2,
-        ("sem", "test"): 1,
-    }
-
-
-@pytest.mark.parametrize("number", range(2, 7))
-def test_a_fraction_of_few_images_is_one(number) -> None:
-    divided = assign_splits(make(*[{}] * number), val=0.1, test=0.0, seed=0)
-    assert Counter(r.split for r in divided) == {"val": 1, "train": number - 1}
-
-
-def test_many_images_are_divided_in_linear_time() -> None:
-    records = make(*[{}] * 20_000)
-    started = time.process_time()
-    divided = assign_splits(records, val=0.1, test=0.1, seed=0)
-    # Looking at every pair of images takes minutes.
-    assert time.process_time() - started < 5.0
-    assert Counter(r.split for r in divided) == {"train": 16_000, "val": 2_000, "test": 2_000}
-
-
-def test_the_seed_decides() -> None:
-    records = make(*[{}] * 20)
-    chosen = {
-        tuple(r.split for r in assign_splits(records, val=0.2, test=0.0, seed=seed))
-        for seed in range(5)
-    }
-    assert len(chosen) == 5
-
-
-def test_splits_that_are_known_stay_and_draw_their_group_along() -> None:
-    records = make({"split": "dev", "group": "x"}, {"group": "x"}, {}, {}, {})
-    divided = assign_splits(records, val=1, test=0, seed=0)
-    assert [r.split for r in divided[:2]] == ["dev", "dev"]
-    assert sorted(r.split for r in divided[2:]) == ["train", "train", "val"]
-
-
-def test_one_image_stays_in_training() -> None:
-    assert [r.split for r in assign_splits(make({}), val=1, test=0, seed=0)] == ["train"]
-
-
-def test_more_than_there_is_cannot_be_held_out() -> None:
-    with pytest.raises(UsageError, match="at most the 3 images without a split, but got 2 and 2"):
-        assign_splits(make({}, {}, {}), val=2, test=2, seed=0)
-
-
 def test_probabilities_are_those_of_many_draws() -> None:
     p = record_probabilities(make(*[PHASE] * 3, SEM), balance=1.0)
     draws = np.searchsorted(np.cumsum(p), np.random.default_rng(0).random(4000), side="right")
     assert_allclose(np.bincount(draws, minlength=4) / 4000, p, atol=0.03)
+
+
+def test_amplified_probabilities_are_in_proportion_to_the_draws_of_an_epoch() -> None:
+    records = make(*[PHASE] * 30, *[SEM] * 5, {**SEM, "weight": 0.0})
+    p = record_probabilities(records, balance=0.0, amplify=10)
+    assert_allclose(p * 40, [1.0] * 30 + [2.0] * 5 + [0.0])
+
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["", "phase", "sem", "dic"]), st.sampled_from([0.0, 0.5, 1.0, 3.0])),
+    min_size=1,
+    max_size=40,
+).filter(lambda rows: any(weight > 0 for _, weight in rows))
+
+
+@SETTINGS
+@given(ROWS, st.none() | st.integers(1, 60), st.integers(0, 2**40), st.integers(0, 1000))
+def test_an_epoch_draws_each_modality_as_often_as_it_was_amplified(rows, amplify, seed, epoch):
+    records = make(*[{"modality": modality, "weight": weight} for modality, weight in rows])
+    draws = epoch_draws(records, amplify=amplify, seed=seed, epoch=epoch)
+    counts = np.bincount(draws, minlength=len(records))
+    for modality in {modality for modality, _ in rows}:
+        weights = np.array([weight * (kind == modality) for kind, weight in rows])
+        number = int((weights > 0).sum())
+        expected = max(amplify or 0, number) if number else 0
+        inside = np.array([kind == modality for kind, _ in rows])
+        assert counts[inside].sum() == expected
+        share = expected * weights / max(weights.sum(), 1e-9)
+        assert (np.abs(counts - share)[inside] < 1 + 1e-9).all()
+    assert len(draws) == draws_per_epoch(records, amplify=amplify)
+    again = epoch_draws(records, amplify=amplify, seed=seed, epoch=epoch)
+    assert (draws == again).all()
+
+
+def test_an_epoch_without_amplification_shows_each_image_once_in_an_order_of_its_own() -> None:
+    records = make(*[PHASE] * 20, *[SEM] * 3)
+    orders = [tuple(epoch_draws(records, seed=s, epoch=e)) for s in range(3) for e in range(3)]
+    assert all(sorted(order) == list(range(23)) for order in orders)
+    assert len(set(orders)) == 9
+
+
+def test_over_many_epochs_each_image_has_its_share() -> None:
+    records = make(*[{**PHASE, "weight": w} for w in (1.0, 2.0, 0.5)], SEM)
+    draws = [epoch_draws(records, amplify=5, seed=0, epoch=epoch) for epoch in range(400)]
+    mean = np.bincount(np.concatenate(draws)) / 400
+    assert_allclose(mean, [5 / 3.5, 10 / 3.5, 2.5 / 3.5, 5.0], atol=0.08)
+
+
+def test_mediars_clusters_make_an_epoch_of_2111_draws() -> None:
+    """The sizes of clusters that MEDIAR published: five of forty have 50 images or more."""
+    sizes = [56, 58, 59, 71, 117]
+    small = [(1000 - sum(sizes)) // 35] * 35
+    small[0] += 1000 - sum(sizes) - sum(small)
+    records = make(*[{"modality": str(k)} for k, n in enumerate(sizes + small) for _ in range(n)])
+    assert len(records) == 1000
+    assert draws_per_epoch(records, amplify=50) == 2111
+
+
+def test_an_epoch_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one record with a weight above 0, but got 1"):
+        epoch_draws(make({"weight": 0.0}), seed=0, epoch=0)

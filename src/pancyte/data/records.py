@@ -39,6 +39,8 @@ CLASS_LABELS: Final = "labels:"
 TRAIN: Final = "train"
 VAL: Final = "val"
 TEST: Final = "test"
+UNUSED: Final = "unused"
+"""The split of images that are neither trained nor scored on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

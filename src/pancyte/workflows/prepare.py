@@ -16,7 +16,7 @@ import numpy as np
 from pancyte.data.folders import Pairing, pair_folder
 from pancyte.data.patches import read_pixels
 from pancyte.data.records import TEST, TRAIN, VAL, Record, read_manifest, write_manifest
-from pancyte.data.sampling import assign_splits
+from pancyte.data.splits import assign_splits
 from pancyte.errors import InputError, UsageError
 from pancyte.io.label_files import read_labels
 from pancyte.ops.measure import measure_objects
