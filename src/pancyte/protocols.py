@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pancyte.ops.preprocess import Preprocessing
-    from pancyte.types import BoolArray, FloatArray, IntArray, Maps, Segmentation
+    from pancyte.types import BoolArray, FloatArray, IntArray, Maps, Part, Segmentation
 
 Targets = Mapping[str, npt.NDArray[Any]]
 """What a network is trained towards, for one sample: name to array with channels first."""
@@ -62,11 +62,22 @@ class Task(Protocol):
         """Run the network on a batch of tiles (B, C, *space); the maps stay on its device."""
         ...
 
-    def decode(self, maps: Maps[FloatArray], *, scale: float = 1.0) -> Segmentation:
-        """Find the objects in the maps of one image of any size; pure numpy.
+    def decode(
+        self, maps: Maps[FloatArray], *, scale: float = 1.0, part: Part | None = None
+    ) -> Segmentation:
+        """Find the objects in the maps of one image of any size, or of a part of it; pure numpy.
 
         ``scale`` is the size of a pixel of the maps in pixels of the network's input, below 1 where
         the maps were enlarged; sizes in the task's settings are in pixels of the network's input.
+        Objects that reach an open side of a part are not judged by what is seen of them.
+        """
+        ...
+
+    def relate(self, found: Segmentation) -> Segmentation:
+        """Do what needs all objects of the whole image, such as linking classes, or the border.
+
+        Called once the blocks of a large image were joined and labels have the size of the image,
+        and again where objects were left out since; ids need not be those of ``decode``.
         """
         ...
 

@@ -162,6 +162,38 @@ class Segmentation:
         _check_spacing(self.spacing, self.labels.ndim - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which part of an image is looked at, where a large one is decoded block by block."""
+
+    image_size: int
+    """Number of pixels of the whole image, of the size that the part is taken from."""
+    open_sides: tuple[tuple[bool, bool], ...]
+    """For each spatial axis whether the image goes on before the part and after it."""
+
+    def cut(self, boxes: npt.NDArray[np.integer], shape: tuple[int, ...]) -> BoolArray:
+        """Return which objects reach an open side, so that a part of them may be unseen.
+
+        Parameters
+        ----------
+        boxes
+            (n, 2 * D) half-open bounding boxes, all lower corners before all upper ones.
+        shape
+            Size of the part along the D axes.
+
+        Examples
+        --------
+        >>> part = Part(900, ((False, True), (False, False)))
+        >>> part.cut(np.array([[0, 0, 3, 3], [5, 0, 10, 3]]), (10, 30))
+        array([False,  True])
+        """
+        result = np.zeros(len(boxes), dtype=np.bool_)
+        for axis, (before, after) in enumerate(self.open_sides):
+            result |= before & (boxes[:, axis] == 0)
+            result |= after & (boxes[:, axis + len(shape)] == shape[axis])
+        return result
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One image with its labels, in memory."""
