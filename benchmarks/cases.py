@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from arrays import SMALL_PITCH, Array, noisy_prediction, touching_cells
 from pancyte.metrics.matching import match
 from pancyte.ops.flow import FlowDecoding, decode_flow, labels_to_flow
+from pancyte.viz.errors import error_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +58,29 @@ def crowded_pair() -> Inputs:
         for shift in (0.0, 1.0)
     )
     return truth, found
+
+
+def many_pair() -> Inputs:
+    """Two images of 20,000 objects each in 2048 x 2048, half of which overlap by chance."""
+    truth, found = (
+        touching_cells(2048, pitch=SMALL_PITCH, num_objects=20_000, shift=shift)
+        for shift in (0.0, 4.0)
+    )
+    return truth, found
+
+
+def phase_picture() -> Inputs:
+    """About 500 cells in 1944 x 2592, the size of a Glioma C6 image, with a prediction of them."""
+    truth, found = (touching_cells(2592, pitch=100.0, shift=shift)[:1944] for shift in (0.0, 8.0))
+    rng = np.random.default_rng(0)
+    return truth, found, rng.random((1, 1944, 2592)).astype(np.float32)
+
+
+def error_png(truth: Array, found: Array, pixels: Array) -> object:
+    """The picture of what was found, invented and missed, as the bytes of a PNG."""
+    png = BytesIO()
+    Image.fromarray(error_picture(pixels, truth, found)).save(png, "PNG", compress_level=4)
+    return png.getvalue()
 
 
 def predicted_maps(side: int) -> Inputs:
@@ -183,5 +209,17 @@ CASES = (
         match_at(0.3),
         seconds=2.0,
         megabytes=300,
+    ),
+    Case(
+        "match 20,000 objects at IoU 0.1, 2048",
+        many_pair,
+        match_at(0.1),
+        seconds=10.0,
+    ),
+    Case(
+        "picture of errors of 500 cells, 1944 x 2592",
+        phase_picture,
+        error_png,
+        seconds=2.0,
     ),
 )

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from pancyte.tasks.flow import FlowTask
     from pancyte.types import Image, Segmentation
     from pancyte.viz.overlay import overlay
-    from pancyte.workflows.evaluate import EvaluateConfig, evaluate
+    from pancyte.workflows.evaluate import evaluate
+    from pancyte.workflows.evaluation import EvaluateConfig
     from pancyte.workflows.models import load
     from pancyte.workflows.predict import PredictConfig, predict
     from pancyte.workflows.prepare import PrepareConfig, prepare
@@ -63,7 +64,7 @@ __all__ = [
 _MODULES = {
     "CheckpointError": "pancyte.errors",
     "ConfigError": "pancyte.errors",
-    "EvaluateConfig": "pancyte.workflows.evaluate",
+    "EvaluateConfig": "pancyte.workflows.evaluation",
     "FlowTask": "pancyte.tasks.flow",
     "Image": "pancyte.types",
     "InputError": "pancyte.errors",

@@ -114,7 +114,7 @@ def test_out_of_memory_says_what_to_do(failing, capsys) -> None:
     ("command", "settings"),
     [
         ("predict", "pancyte.workflows.predict:PredictConfig"),
-        ("evaluate", "pancyte.workflows.evaluate:EvaluateConfig"),
+        ("evaluate", "pancyte.workflows.evaluation:EvaluateConfig"),
         ("train", "pancyte.workflows.train_config:TrainConfig"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image as PillowImage
 
 from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
@@ -18,9 +19,10 @@ from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import write_labels
 from pancyte.tasks.flow import FlowTask
 from pancyte.types import ObjectTable, Segmentation
-from pancyte.workflows import models
+from pancyte.workflows import evaluation, models
 from pancyte.workflows import predict as predicting
-from pancyte.workflows.evaluate import EvaluateConfig, evaluate
+from pancyte.workflows.evaluate import evaluate
+from pancyte.workflows.evaluation import EvaluateConfig
 
 
 def plane(*boxes, shape=(24, 30)):
@@ -88,7 +90,9 @@ def test_scores_are_written_and_read_back(folders, tmp_path):
 def test_existing_scores_are_not_overwritten_unless_told(folders, tmp_path):
     evaluate(*folders, tmp_path)
     before = (tmp_path / "scores.csv").read_bytes()
-    with pytest.raises(UsageError, match=r"would overwrite scores.csv and scores.json"):
+    with pytest.raises(
+        UsageError, match=r"would overwrite scores.csv, summary.csv, scores.json and 3 more"
+    ):
         evaluate(*folders, tmp_path)
     assert (tmp_path / "scores.csv").read_bytes() == before
     evaluate(*folders, tmp_path, overwrite=True)
@@ -109,6 +113,74 @@ def test_a_split_of_a_folder_is_scored_alone(tmp_path):
     summary = evaluate(tmp_path / "out", tmp_path / "truth", config=config).summary
     assert summary.num_images == 1
     assert summary.micro["f1"][0] == 1.0
+
+
+def test_summary_is_a_table_of_groups_and_thresholds(folders, tmp_path):
+    result = evaluate(*folders, tmp_path / "scores")
+    with (tmp_path / "scores" / "summary.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    groups = ["mean over images", "all objects", "mean over classes", "class object"]
+    assert [row["group"] for row in rows[::10]] == groups
+    assert float(rows[10]["recall"]) == result.summary.micro["recall"][0]
+
+
+def test_errors_are_drawn_for_each_image(folders, tmp_path):
+    evaluate(*folders, tmp_path / "scores")
+    pictures = sorted(path.name for path in (tmp_path / "scores" / "errors").iterdir())
+    assert pictures == [f"{name}_mask_errors.png" for name in "abc"]
+    evaluate(*folders, tmp_path / "plain", EvaluateConfig(pictures=False))
+    assert not (tmp_path / "plain" / "errors").exists()
+
+
+def test_errors_are_drawn_on_the_image_for_each_class(tmp_path):
+    (tmp_path / "truth" / "images").mkdir(parents=True)
+    ramp = np.tile(np.arange(30, dtype=np.uint8), (24, 1))
+    tifffile.imwrite(tmp_path / "truth" / "images" / "a.tif", ramp)
+    classes = ("nucleus", "cell")
+    write_labels(tmp_path / "truth" / "masks" / "a.tif", np.stack([ONE, NONE]), classes)
+    write_prediction(tmp_path / "out" / "images", "a", ONE, NONE, classes=classes)
+    evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "scores")
+    folder = tmp_path / "scores" / "errors"
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["a_cell_errors.png", "a_nucleus_errors.png"]
+    with PillowImage.open(folder / "a_cell_errors.png") as picture:
+        drawn = np.asarray(picture)
+    assert drawn[0, 0].tolist() != drawn[0, 8 * 29].tolist()  # the ramp, magnified 8 times
+
+
+def test_an_image_that_cannot_be_read_is_drawn_on_black(tmp_path, caplog):
+    (tmp_path / "truth" / "images").mkdir(parents=True)
+    (tmp_path / "truth" / "images" / "a.png").write_bytes(b"no image")
+    write_labels(tmp_path / "truth" / "masks" / "a.tif", TWO[None], ("object",))
+    write_prediction(tmp_path / "out" / "images", "a", TWO)
+    evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "scores")
+    assert "The picture of the errors is drawn on black" in caplog.text
+    assert (tmp_path / "scores" / "errors" / "a_errors.png").exists()
+
+
+def test_huge_images_are_matched_whole_but_in_blocks_for_the_challenge(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "_HUGE", 24 * 30)
+    monkeypatch.setattr(evaluation, "_BLOCK", 15)
+    on_seam = plane((4, 12, 10, 20))  # 3 of 8 columns lie left of the seam at 15
+    write_prediction(tmp_path / "out", "a", on_seam)
+    write_truth(tmp_path / "truth" / "a.tif", on_seam)
+    folders = tmp_path / "out", tmp_path / "truth"
+    whole = evaluate(*folders).rows[0].matching
+    assert (whole.tp[0], whole.fp[0], whole.fn[0]) == (1, 0, 0)
+    cut = evaluate(*folders, config=EvaluateConfig(block=15)).rows[0].matching
+    assert (cut.tp[0], cut.fp[0], cut.fn[0]) == (2, 0, 0)
+    challenge = evaluate(*folders, config=EvaluateConfig(protocol="neurips22")).rows[0].matching
+    assert (challenge.tp[0], challenge.fp[0], challenge.fn[0]) == (0, 0, 0)
+
+
+def test_blocks_only_cut_images_of_25_megapixels():
+    config = EvaluateConfig(protocol="neurips22")
+    assert config.block_side((4999, 5000)) is None
+    assert config.block_side((5000, 5000)) == 2000
+    assert EvaluateConfig().block_side((9000, 9000)) is None
+    assert EvaluateConfig(block=512).block_side((9000, 9000)) == 512
+    with pytest.raises(ValueError, match="block to be at least 1 pixel, but got 0"):
+        EvaluateConfig(block=0)
 
 
 def test_table_for_the_terminal(folders):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--out",
     metavar="OUT",
     type=click.Path(path_type=Path),
-    help="Folder for scores.csv and scores.json; without it the scores are only shown.",
+    help="Folder for tables of scores and pictures of errors; without it scores are only shown.",
 )
 @click.option(
     "--protocol",
@@ -49,8 +49,8 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     """
     from pancyte.cli.progress import image_progress
     from pancyte.cli.settings import settings_from_options
-    from pancyte.workflows.evaluate import EvaluateConfig
     from pancyte.workflows.evaluate import evaluate as run
+    from pancyte.workflows.evaluation import EvaluateConfig
 
     options = {"protocol": protocol, "split": split}
     config = settings_from_options(EvaluateConfig, options, overrides)

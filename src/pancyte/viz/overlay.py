@@ -74,12 +74,12 @@ def overlay(
             f"{pixels.shape} and {labels.shape}"
         )
         raise ValueError(msg)
-    picture = _magnify(to_display(pixels), magnification, axes=(0, 1))
+    picture = magnify(to_display(pixels), magnification, axes=(0, 1))
     if not labels.any():
         return picture
     ids = _number_across_planes(labels)
     colors = object_colors(ids)
-    ids = _magnify(ids, magnification, axes=(1, 2))
+    ids = magnify(ids, magnification, axes=(1, 2))
     thickness = max(min(magnification, 2), 1 + max(picture.shape[:2]) // 1500)
     for plane in ids:
         contour = _contour(plane, thickness)
@@ -238,7 +238,8 @@ def _stretch(channels: npt.NDArray[np.generic]) -> UintArray:
     return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
 
 
-def _magnify(array: npt.NDArray[_T], factor: int, *, axes: tuple[int, int]) -> npt.NDArray[_T]:
+def magnify(array: npt.NDArray[_T], factor: int, *, axes: tuple[int, int]) -> npt.NDArray[_T]:
+    """Repeat each pixel along two axes; a factor of 1 returns the array itself."""
     for axis in axes if factor > 1 else ():
         array = array.repeat(factor, axis=axis)
     return array

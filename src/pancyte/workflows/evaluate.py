@@ -9,157 +9,42 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import numpy.typing as npt
 
-from pancyte.config import from_mapping, to_mapping
-from pancyte.data.patches import read_targets
-from pancyte.errors import InputError, UsageError
+from pancyte.config import from_mapping
+from pancyte.data.patches import read_pixels, read_targets
+from pancyte.errors import InputError, UsageError, listed
+from pancyte.io.bitmaps import write_png
 from pancyte.io.checkpoint import MANIFEST_NAME
 from pancyte.io.label_files import read_labels
-from pancyte.io.tables import write_csv, write_json
-from pancyte.metrics.matching import THRESHOLDS, match
-from pancyte.metrics.summary import (
-    ImageMatching,
-    Scores,
-    Summary,
-    all_scores,
-    summarize,
-    threshold_mean,
-)
+from pancyte.metrics.matching import Matching, match
+from pancyte.metrics.summary import ImageMatching, summarize
 from pancyte.ops.labels import clear_border
-from pancyte.params import params
 from pancyte.runtime import set_threads
-from pancyte.workflows.environment import describe_environment
+from pancyte.viz.errors import error_picture
+from pancyte.viz.overlay import readable_magnification
+from pancyte.workflows.evaluation import FILES, EvaluateConfig, Evaluation
+from pancyte.workflows.outputs import unique_stems
 from pancyte.workflows.truth import Truth, find_truth, pair_predictions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from pancyte.types import BoolArray, IntArray
     from pancyte.workflows.outputs import Report
 
 _LOGGER = logging.getLogger(__name__)
 
-SCORES_TABLE: Final = "scores.csv"
-SCORES_FILE: Final = "scores.json"
-
-
-@params
-class EvaluateConfig:
-    """What counts as a match, and which images and objects are scored."""
-
-    thresholds: tuple[float, ...] = THRESHOLDS
-    """IoU thresholds, above 0 and up to 1. Those of 0.5:0.95 are always added, for their mean."""
-    protocol: Literal["pancyte", "neurips22"] = "pancyte"
-    """``neurips22`` removes objects within 2 px of the border and scores empty against empty as 0,
-    as the cell segmentation challenge of NeurIPS 2022 did; by default neither."""
-    remove_border: int | None = None
-    """Objects with a pixel in a frame of this width are removed from truth and prediction, each on
-    its own; None is what the protocol says."""
-    split: str | None = None
-    """Split of the manifest to score; None is all of it."""
-    device: str = "auto"
-    """Where a model runs; predictions on disk need none."""
-    predict: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that a model predicts with, those of ``pancyte predict``, such as ``diameter``."""
-    seed: int = 0
-    """Of the bootstrap draws behind the intervals."""
-
-    def __post_init__(self) -> None:
-        if not all(0 < threshold <= 1 for threshold in self.thresholds):
-            msg = f"Expected thresholds above 0 and up to 1, but got {self.thresholds}"
-            raise ValueError(msg)
-        if self.remove_border is not None and self.remove_border < 0:
-            msg = f"Expected remove_border to be 0 or more pixels, but got {self.remove_border}"
-            raise ValueError(msg)
-
-    @property
-    def border(self) -> int:
-        """Width of the frame in pixels whose objects are removed."""
-        if self.remove_border is not None:
-            return self.remove_border
-        return 2 if self.protocol == "neurips22" else 0
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """All thresholds, ascending."""
-        return tuple(sorted({*self.thresholds, *THRESHOLDS}))
-
-    @property
-    def empty_score(self) -> float:
-        """What empty against empty scores."""
-        return 0.0 if self.protocol == "neurips22" else float("nan")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """The scores of a data set."""
-
-    rows: tuple[ImageMatching, ...]
-    """One for each class of each image."""
-    summary: Summary
-    config: EvaluateConfig
-
-    def columns(self) -> dict[str, list[Any]]:
-        """Return the table of ``scores.csv``: a row for each image, class and threshold."""
-        table: list[dict[str, Any]] = []
-        for row in self.rows:
-            scores = all_scores(row.matching, empty=self.config.empty_score)
-            for k, threshold in enumerate(row.matching.thresholds):
-                counts = {name: getattr(row.matching, name)[k] for name in ("tp", "fp", "fn")}
-                values = {
-                    name: value[k] if value.ndim else value[()] for name, value in scores.items()
-                }
-                head = {"image": row.image, "class": row.label_class, "threshold": threshold}
-                table.append(head | counts | values)
-        return {name: [line[name] for line in table] for name in table[0]}
-
-    def document(self) -> dict[str, Any]:
-        """Return the content of ``scores.json``."""
-        summary = self.summary
-        return {
-            "settings": {**to_mapping(self.config), "remove_border": self.config.border},
-            "thresholds": summary.thresholds,
-            "num_images": summary.num_images,
-            "undefined_images": summary.undefined_images,
-            "undefined_classes": summary.undefined_classes,
-            "image_wise": self._group(summary.image_wise) | {"interval_95": summary.interval},
-            "micro": self._group(summary.micro),
-            "macro": self._group(summary.macro),
-            "per_class": {name: self._group(group) for name, group in summary.per_class.items()},
-        }
-
-    def text(self) -> str:
-        """Return a table of the most used scores for the terminal."""
-        summary = self.summary
-        groups = {"mean over images": summary.image_wise, "all objects (micro)": summary.micro}
-        if len(summary.per_class) > 1:
-            groups["mean over classes"] = summary.macro
-            groups |= {f"class {name}": group for name, group in summary.per_class.items()}
-        half = int(np.argmin(np.abs(summary.thresholds - 0.5)))
-        width = max(map(len, groups))
-        lines = [
-            f"{'':{width}}  F1@0.5  AP@0.5  AP@0.5:0.95  PQ@0.5  Dice   AJI",
-            *(f"{name:{width}}  {_line(group, half, summary)}" for name, group in groups.items()),
-        ]
-        low, high = summary.interval["f1"][:, half]
-        if np.isfinite(low):
-            lines.append(f"95 % interval of F1@0.5 over images: {low:.3f} to {high:.3f}")
-        images = f"{summary.num_images} image{'s' if summary.num_images != 1 else ''}"
-        if summary.undefined_images:
-            images += f", {summary.undefined_images} without any object left out of the mean"
-        return "\n".join([images, *lines])
-
-    def _group(self, group: Scores) -> dict[str, Any]:
-        means = {
-            name: threshold_mean(value, self.summary.thresholds)
-            for name, value in group.items()
-            if value.ndim
-        }
-        return {**group, "mean_0.5_0.95": means}
+PICTURES: Final = "errors"
+"""Folder of the pictures of errors, below that of the scores."""
+_PICTURE_SUFFIX: Final = "_errors.png"
 
 
 def evaluate(
@@ -182,7 +67,8 @@ def evaluate(
         Folder of label images of the same names, with or without an ending such as ``_mask``; a
         folder of images with labels; a manifest; or one label image.
     out
-        Folder for ``scores.csv`` and ``scores.json``; None writes nothing.
+        Folder for ``scores.csv``, ``summary.csv``, ``scores.json``, and pictures of what was found,
+        invented and missed in ``errors/``; None writes nothing.
     config
         Thresholds, protocol, split.
     overwrite
@@ -205,34 +91,40 @@ def evaluate(
     """
     config = config or EvaluateConfig()
     folder = None if out is None else Path(out)
+    found = find_truth(Path(truth), split=config.split)
     if folder is not None and not overwrite:
         _check_overwriting(folder)
-    found = find_truth(Path(truth), split=config.split)
     segment = _segmenter(predictions, config)
     if segment is None:
         # A split or a manifest may be a part of what was predicted.
         complete = Path(truth).is_dir() and config.split is None
         pairs = pair_predictions(Path(predictions), found, complete=complete)
         planes = (_read_pair(path, item) for path, item in pairs)
-        names = [item.name for _, item in pairs]
+        items = [item for _, item in pairs]
     else:
         _check_images(found)
         planes = (segment(item) for item in found)
-        names = [item.name for item in found]
+        items = list(found)
+    stems = unique_stems([Path(item.name) for item in items])
     rows: list[ImageMatching] = []
-    for done, (name, image) in enumerate(zip(names, planes, strict=True), start=1):
-        rows.extend(_match_image(name, image, config))
-        _LOGGER.debug("%s: scored", name)
+    for done, (item, stem, image) in enumerate(zip(items, stems, planes, strict=True), start=1):
+        for plane in _annotated_planes(image, config):
+            matching = _match_plane(plane, config)
+            rows.append(ImageMatching(item.name, plane.label_class, matching))
+            if folder is not None and config.pictures:
+                name = f"{stem.name}_{plane.label_class}" if len(image.classes) > 1 else stem.name
+                path = folder / PICTURES / stem.with_name(name + _PICTURE_SUFFIX)
+                _draw_errors(path, image.read_pixels, plane)
+        _LOGGER.debug("%s: scored", item.name)
         if report is not None:
-            report(done, len(names), name)
+            report(done, len(items), item.name)
     if not rows:
         msg = f"{truth}: no class of any image was annotated, so there is nothing to score."
         raise InputError(msg)
     rng = np.random.default_rng(config.seed)
     result = Evaluation(tuple(rows), summarize(rows, empty=config.empty_score, rng=rng), config)
     if folder is not None:
-        sources = {"predictions": str(predictions), "truth": str(truth)}
-        _write(result, folder, sources)
+        result.write(folder, {"predictions": str(predictions), "truth": str(truth)})
     return result
 
 
@@ -244,9 +136,20 @@ class _Planes:
     truth: IntArray
     prediction: IntArray
     valid: BoolArray | None
+    read_pixels: Callable[[], npt.NDArray[np.generic] | None]
+    """Gives the image (C, Y, X), or None where only labels are known."""
 
 
-def _match_image(name: str, planes: _Planes, config: EvaluateConfig) -> Iterator[ImageMatching]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plane:
+    """One class of one image: what is scored, (Y, X)."""
+
+    label_class: str
+    truth: IntArray
+    prediction: IntArray
+
+
+def _annotated_planes(planes: _Planes, config: EvaluateConfig) -> Iterator[_Plane]:
     for k, label_class in enumerate(planes.classes):
         truth, prediction = planes.truth[k], planes.prediction[k]
         if planes.valid is not None:
@@ -254,10 +157,56 @@ def _match_image(name: str, planes: _Planes, config: EvaluateConfig) -> Iterator
                 continue  # this class was not annotated here
             truth = np.where(planes.valid[k], truth, 0)
             prediction = np.where(planes.valid[k], prediction, 0)
-        if config.border:
+        if config.border and config.block_side(truth.shape) is None:
             truth = clear_border(truth, width=config.border)
             prediction = clear_border(prediction, width=config.border)
-        yield ImageMatching(name, label_class, match(truth, prediction, config.levels))
+        yield _Plane(label_class, truth, prediction)
+
+
+def _match_plane(plane: _Plane, config: EvaluateConfig) -> Matching:
+    side = config.block_side(plane.truth.shape)
+    if side is None:
+        return match(plane.truth, plane.prediction, config.levels)
+    height, width = plane.truth.shape
+    blocks = (
+        (slice(top, top + side), slice(left, left + side))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    )
+    return reduce(add, (_match_block(plane, block, config) for block in blocks))
+
+
+def _match_block(plane: _Plane, block: tuple[slice, slice], config: EvaluateConfig) -> Matching:
+    truth, prediction = plane.truth[block], plane.prediction[block]
+    if config.border:
+        truth = clear_border(truth, width=config.border)
+        prediction = clear_border(prediction, width=config.border)
+    return match(truth, prediction, config.levels)
+
+
+def _draw_errors(
+    path: Path, read: Callable[[], npt.NDArray[np.generic] | None], plane: _Plane
+) -> None:
+    height, width = plane.truth.shape
+    magnification = readable_magnification((height, width))
+    picture = error_picture(read(), plane.truth, plane.prediction, magnification=magnification)
+    write_png(path, picture)
+
+
+def _reader(item: Truth) -> Callable[[], npt.NDArray[np.generic] | None]:
+    """Return what reads the image of a truth; it gives None where there is none to read."""
+
+    def read() -> npt.NDArray[np.generic] | None:
+        if item.record.image == item.labels:
+            return None
+        try:
+            return read_pixels(item.record)
+        except InputError as error:
+            # Scores need no image, and predictions of it are there.
+            _LOGGER.warning("%s. The picture of the errors is drawn on black.", error)
+            return None
+
+    return read
 
 
 def _read_pair(path: Path, item: Truth) -> _Planes:
@@ -280,7 +229,7 @@ def _read_pair(path: Path, item: Truth) -> _Planes:
         )
         raise InputError(msg)
     truth, valid = read_targets(item.record, classes, read.labels.shape[1:])
-    return _Planes(classes, truth, read.labels, valid)
+    return _Planes(classes, truth, read.labels, valid, _reader(item))
 
 
 def _segmenter(
@@ -316,9 +265,9 @@ def _segmenter(
     model = load_model(settings)
 
     def segment(item: Truth) -> _Planes:
-        _, found = segment_file(item.record.image, model, settings, name=item.name)
+        read, found = segment_file(item.record.image, model, settings, name=item.name)
         truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
-        return _Planes(model.classes, truth, found.labels, valid)
+        return _Planes(model.classes, truth, found.labels, valid, lambda: read.image.pixels)
 
     return segment
 
@@ -334,24 +283,13 @@ def _check_images(found: Sequence[Truth]) -> None:
 
 
 def _check_overwriting(folder: Path) -> None:
-    there = [name for name in (SCORES_TABLE, SCORES_FILE) if (folder / name).exists()]
+    there = [name for name in FILES if (folder / name).exists()]
+    there += [
+        f"{PICTURES}/{path.name}" for path in folder.glob(f"{PICTURES}/**/*{_PICTURE_SUFFIX}")
+    ]
     if there:
         msg = (
-            f"{folder}: would overwrite {' and '.join(there)}. Choose another folder, or add "
+            f"{folder}: would overwrite {listed(there)}. Choose another folder, or add "
             "--overwrite (in Python, overwrite=True)."
         )
         raise UsageError(msg)
-
-
-def _write(result: Evaluation, folder: Path, sources: Mapping[str, str]) -> None:
-    write_csv(folder / SCORES_TABLE, result.columns())
-    document = {**sources, **result.document(), "environment": describe_environment()}
-    write_json(folder / SCORES_FILE, document)
-
-
-def _line(group: Scores, half: int, summary: Summary) -> str:
-    mean = float(threshold_mean(group["average_precision"], summary.thresholds))
-    return (
-        f"{group['f1'][half]:6.3f}  {group['average_precision'][half]:6.3f}  {mean:11.3f}  "
-        f"{group['panoptic_quality'][half]:6.3f}  {group['dice']:5.3f}  {group['aji']:5.3f}"
-    )
