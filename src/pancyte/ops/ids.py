@@ -125,19 +125,19 @@ def map_ids(labels: IntArray, table: IntArray) -> IntArray:
 
 
 def bounding_boxes(labels: IntArray, num_objects: int) -> npt.NDArray[np.int64]:
-    """Return the bounding box of each of the ids 1..num_objects in a plane.
+    """Return the bounding box of each of the ids 1..num_objects in a plane or a volume.
 
     Parameters
     ----------
     labels
-        Labels of shape (Y, X) with no id above ``num_objects``.
+        Labels of shape (Y, X) or (Z, Y, X) with no id above ``num_objects``.
     num_objects
         Number of boxes.
 
     Returns
     -------
-    ndarray of shape (num_objects, 4)
-        Half-open boxes ``y0, x0, y1, x1``; all zero for an id that is absent.
+    ndarray of shape (num_objects, 2 * ndim)
+        Half-open boxes ``[z0,] y0, x0, [z1,] y1, x1``; all zero for an id that is absent.
 
     Examples
     --------
@@ -145,12 +145,13 @@ def bounding_boxes(labels: IntArray, num_objects: int) -> npt.NDArray[np.int64]:
     array([[0, 1, 2, 3],
            [1, 0, 2, 1]])
     """
-    boxes = np.empty((num_objects + 1, 4), dtype=np.int64)
-    boxes[:, :2] = np.iinfo(np.int64).max
-    boxes[:, 2:] = 0
-    _grow_boxes(np.ascontiguousarray(labels), boxes)
-    boxes[boxes[:, 2] == 0] = 0
-    return boxes[1:]
+    boxes = np.empty((num_objects + 1, 6), dtype=np.int64)
+    boxes[:, :3] = np.iinfo(np.int64).max
+    boxes[:, 3:] = 0
+    array = np.ascontiguousarray(labels)
+    _grow_boxes(array[None] if array.ndim == 2 else array, boxes)
+    boxes[boxes[:, 3] == 0] = 0
+    return boxes[1:, [1, 2, 4, 5]] if array.ndim == 2 else boxes[1:]
 
 
 @njit(cache=True, nogil=True)
@@ -169,17 +170,20 @@ def _look_up(flat: IntArray, table: IntArray) -> IntArray:
 
 @njit(cache=True, nogil=True)
 def _grow_boxes(labels: IntArray, boxes: npt.NDArray[np.int64]) -> None:
-    height, width = labels.shape
-    for y in range(height):
-        x = 0
-        while x < width:
-            label = labels[y, x]
-            start = x
-            while x < width and labels[y, x] == label:
-                x += 1
-            if label:
-                box = boxes[label]
-                box[0] = min(box[0], y)
-                box[1] = min(box[1], start)
-                box[2] = max(box[2], y + 1)
-                box[3] = max(box[3], x)
+    depth, height, width = labels.shape
+    for z in range(depth):
+        for y in range(height):
+            x = 0
+            while x < width:
+                label = labels[z, y, x]
+                start = x
+                while x < width and labels[z, y, x] == label:
+                    x += 1
+                if label:
+                    box = boxes[label]
+                    box[0] = min(box[0], z)
+                    box[1] = min(box[1], y)
+                    box[2] = min(box[2], start)
+                    box[3] = max(box[3], z + 1)
+                    box[4] = max(box[4], y + 1)
+                    box[5] = max(box[5], x)
