@@ -16,6 +16,7 @@ to do. Pure code in ``ops``, ``nn`` and ``metrics`` raises ``ValueError`` and ``
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -71,3 +72,22 @@ def listed(items: Iterable[object], *, most: int = 3) -> str:
     items = list(items)
     rest = len(items) - most
     return ", ".join(map(str, items[:most])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that asks whether the known name most like this one was meant, or nothing.
+
+    Letter case does not count, and a name that begins another one is near to it.
+
+    Examples
+    --------
+    >>> near_miss("CosineAnnealing", ["cosine", "constant"])
+    " Did you mean 'cosine'?"
+    >>> near_miss("x", ["cosine"])
+    ''
+    """
+    by_folded = {other.casefold(): other for other in known}
+    folded = name.casefold()
+    near = difflib.get_close_matches(folded, by_folded, n=1)
+    near = near or [key for key in by_folded if key and folded.startswith(key)]
+    return f" Did you mean {by_folded[near[0]]!r}?" if near else ""

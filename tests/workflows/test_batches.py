@@ -15,19 +15,20 @@ from pancyte.data.records import DataSource, Record
 from pancyte.errors import InputError
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
+from pancyte.training.ranks import Ranks
 from pancyte.workflows import batches
 from pancyte.workflows.train_config import TrainConfig
 
 
 def config(accumulate: int = 1) -> TrainConfig:
     return TrainConfig(
-        data=(DataSource(path=Path("images")),), out=Path("run"), epoch_steps=2, batch=3,
+        data=(DataSource(path=Path("images")),), out=Path("run"), batch=3,
         optimization=Optimization(accumulate=accumulate),
     )  # fmt: skip
 
 
 def test_batch_keys_number_the_patches_of_each_epoch() -> None:
-    assert list(itertools.islice(batches.batch_keys(config(), 0), 3)) == [
+    assert list(itertools.islice(batches.batch_keys(config(), 0, 2), 3)) == [
         [(0, 0), (0, 1), (0, 2)],
         [(0, 3), (0, 4), (0, 5)],
         [(1, 0), (1, 1), (1, 2)],
@@ -38,8 +39,8 @@ def test_batch_keys_number_the_patches_of_each_epoch() -> None:
 @pytest.mark.parametrize("first_step", [1, 2, 3])
 def test_batch_keys_go_on_where_a_run_stopped(accumulate: int, first_step: int) -> None:
     settings = config(accumulate)
-    whole = itertools.islice(batches.batch_keys(settings, 0), 12)
-    rest = itertools.islice(batches.batch_keys(settings, first_step), 12 - first_step * accumulate)
+    whole = itertools.islice(batches.batch_keys(settings, 0, 2), 12)
+    rest = itertools.islice(batches.batch_keys(settings, first_step, 2), 12 - first_step * accumulate)
     assert list(whole)[first_step * accumulate :] == list(rest)
 
 
@@ -76,7 +77,7 @@ def test_an_image_that_cannot_be_used_is_one_sentence(tmp_path: Path, workers: i
     dataset = PatchDataset(
         [Record(image=image, labels=labels)], FlowTask(), sampling=Sampling(patch=32)
     )
-    stream = batches.make_batches(settings, dataset, first_step=0, pin_memory=False)
+    stream = batches.make_batches(settings, dataset, first_step=0, epoch_steps=2, ranks=Ranks(), pin_memory=False)
     with pytest.raises(InputError, match=r"four\.tif: expected an image .* got 4\.") as e:
         next(stream)
     assert "Traceback" not in str(e.value)

@@ -8,9 +8,17 @@ import pytest
 import tifffile
 
 from pancyte.data.records import Record
+from pancyte.errors import ConfigError
 from pancyte.metrics.matching import match
 from pancyte.types import ObjectTable, Segmentation
-from pancyte.workflows.validation import Validation, choose_records, mean_scores, score_images
+from pancyte.workflows.validation import (
+    ImageScores,
+    Validation,
+    check_metric,
+    choose_records,
+    mean_scores,
+    score_images,
+)
 
 
 def records(**counts: int) -> list[Record]:
@@ -41,19 +49,51 @@ def test_mean_scores_are_means_over_images_without_empty_ones() -> None:
     first, second, third = records(phase=1, sem=2)
     scores = mean_scores(
         [
-            (first, match(truth, truth, (0.5,))),
-            (second, match(truth, half, (0.5,))),
-            (third, match(nothing, nothing, (0.5,))),
+            ImageScores(first, {"cell": match(truth, truth, (0.5,))}, {"own": 3.0}),
+            ImageScores(second, {"cell": match(truth, half, (0.5,))}, {"own": 4.0}),
+            ImageScores(third, {"cell": match(nothing, nothing, (0.5,))}, {"own": np.nan}),
         ]
     )
     assert scores == pytest.approx(
-        {"f1": (1 + 2 / 3) / 2, "ap": 0.75, "f1/phase": 1.0, "f1/sem": 2 / 3}
+        {
+            "f1": (1 + 2 / 3) / 2, "ap": 0.75, "f1/modality/phase": 1.0,
+            "f1/modality/sem": 2 / 3, "own": 3.5,
+        }
+    )  # fmt: skip
+
+
+def test_mean_scores_of_several_classes_leave_out_what_was_not_annotated() -> None:
+    truth = np.array([[1, 1, 0, 2, 2, 0]])
+    half = np.array([[1, 1, 0, 0, 0, 0]])
+    good, bad = match(truth, truth, (0.5,)), match(truth, half, (0.5,))
+    first, second, third = records(**{"": 3})
+    scores = mean_scores(
+        [
+            ImageScores(first, {"cell": good, "nucleus": bad}),
+            ImageScores(second, {"cell": bad, "nucleus": None}),
+            ImageScores(third, {"cell": None, "nucleus": None}),
+        ]
     )
+    assert scores == pytest.approx(
+        {
+            "f1": (6 / 7 + 2 / 3) / 2, "ap": (3 / 4 + 1 / 2) / 2,
+            "f1/cell": (1 + 2 / 3) / 2, "ap/cell": 0.75, "f1/nucleus": 2 / 3, "ap/nucleus": 0.5,
+        }
+    )  # fmt: skip
+
+
+def test_check_metric_lists_what_there_is_and_the_near_miss() -> None:
+    classes = ("cell", "nucleus")
+    for metric in ("f1", "ap/nucleus", "seg"):
+        check_metric(metric, classes, ["seg"])
+    with pytest.raises(ConfigError, match=r"metric: expected one of f1, ap, f1/cell.*'f1/nucleus'"):
+        check_metric("F1/nucleis", classes, [])
 
 
 def test_mean_scores_of_no_objects_are_left_out() -> None:
     nothing = np.zeros((4, 4), int)
-    assert mean_scores([(records(sem=1)[0], match(nothing, nothing, (0.5,)))]) == {}
+    empty = ImageScores(records(sem=1)[0], {"cell": match(nothing, nothing, (0.5,))})
+    assert mean_scores([empty]) == {}
 
 
 @dataclasses.dataclass
@@ -88,8 +128,11 @@ def test_score_images_tells_the_true_diameter_or_leaves_it_to_the_model(tmp_path
     labels[10:14, 10:14] = 2
     record = write_record(tmp_path, labels)
     model = EchoModel(labels[None])
-    ((scored, matching),) = score_images(model, [record], diameter="true")
-    assert scored is record
+    own = {"count": lambda truth, prediction: truth.max() - prediction.max() + 1}
+    (scored,) = score_images(model, [record], diameter="true", metrics=own)
+    assert scored.record is record
+    assert scored.metrics == {"count": 1.0}
+    matching = scored.matchings["object"]
     assert (matching.tp, matching.fp, matching.fn) == (2, 0, 0)
     list(score_images(model, [record], diameter="estimated"))
     assert model.diameters == [pytest.approx(2 * np.sqrt(16 / np.pi)), None]
@@ -102,15 +145,20 @@ def test_score_images_leaves_out_what_cannot_be_trusted(tmp_path: Path) -> None:
     valid[:, 10:] = False
     prediction = labels.copy()
     prediction[10:14, 12:16] = 2
-    ((_, matching),) = score_images(
+    (scored,) = score_images(
         EchoModel(prediction[None]), [write_record(tmp_path, labels, valid)], diameter="true"
     )
+    matching = scored.matchings["object"]
     assert (matching.tp, matching.fp, matching.fn) == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"every": -1}, "every of at least 0, but got -1"), ({"images": 0}, "images of at least 1")],
+    [
+        ({"every": -1}, "every of at least 0, but got -1"),
+        ({"images": 0}, "images of at least 1"),
+        ({"patience": 0}, "patience of at least 1, but got 0"),
+    ],
 )
 def test_validation_refuses_what_cannot_be_meant(setting: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
     from pancyte.data.datasets import PatchDataset
+    from pancyte.training.ranks import Ranks
     from pancyte.workflows.train_config import TrainConfig
 
 
 def make_batches(
-    config: TrainConfig, dataset: PatchDataset, *, first_step: int, pin_memory: bool
+    config: TrainConfig,
+    dataset: PatchDataset,
+    *,
+    first_step: int,
+    epoch_steps: int,
+    ranks: Ranks,
+    pin_memory: bool,
 ) -> Iterator[Mapping[str, torch.Tensor]]:
     """Return the batches of a training from the first one of a step on.
 
@@ -31,6 +38,10 @@ def make_batches(
         Makes a patch from (epoch, index).
     first_step
         Optimizer steps that are done.
+    epoch_steps
+        Optimizer steps in an epoch.
+    ranks
+        Of each batch only the share of this process is made.
     pin_memory
         Whether batches go to a GPU.
 
@@ -41,7 +52,7 @@ def make_batches(
     """
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_sampler=batch_keys(config, first_step),
+        batch_sampler=map(ranks.share, batch_keys(config, first_step, epoch_steps)),
         collate_fn=_collate,
         num_workers=config.workers,
         worker_init_fn=_start_worker,
@@ -52,11 +63,13 @@ def make_batches(
     return _raising(iter(loader))
 
 
-def batch_keys(config: TrainConfig, first_step: int) -> Iterator[list[tuple[int, int]]]:
+def batch_keys(
+    config: TrainConfig, first_step: int, epoch_steps: int
+) -> Iterator[list[tuple[int, int]]]:
     """Yield the (epoch, index) of the patches of each batch, which is all that they depend on."""
     accumulate = config.optimization.accumulate
     for number in itertools.count(first_step * accumulate):
-        epoch, place = divmod(number, config.epoch_steps * accumulate)
+        epoch, place = divmod(number, epoch_steps * accumulate)
         yield [(epoch, place * config.batch + index) for index in range(config.batch)]
 
 

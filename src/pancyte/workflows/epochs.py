@@ -23,6 +23,7 @@ from rich.progress import (
 from pancyte.inference.model import Model
 from pancyte.io.files import write_text
 from pancyte.training.loop import fit
+from pancyte.training.ranks import Ranks
 from pancyte.training.tracking import read_metrics
 from pancyte.viz.curves import draw_curves
 from pancyte.workflows import run_folder
@@ -122,7 +123,14 @@ def _open_batches(
     accumulate = run.config.optimization.accumulate
     with closing(
         watch(
-            make_batches(run.config, run.dataset, first_step=run.state.step, pin_memory=on_gpu),
+            make_batches(
+                run.config,
+                run.dataset,
+                first_step=run.state.step,
+                epoch_steps=run.config.epoch_steps or 1,
+                ranks=Ranks(),
+                pin_memory=on_gpu,
+            ),
             accumulate=accumulate,
             before_step=before_step,
         )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
 from pancyte.data.patches import read_pixels, read_targets
-from pancyte.errors import InputError
+from pancyte.errors import ConfigError, InputError, near_miss
 from pancyte.metrics.matching import match
 from pancyte.metrics.scores import average_precision, f1
 from pancyte.ops.measure import measure_objects
 from pancyte.params import params
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pancyte.data.records import Record
     from pancyte.inference.model import Model
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from pancyte.types import IntArray
 
 _IOU = 0.5
+
+_SCORES = ("f1", "ap")
+
+Metric: TypeAlias = "Callable[[IntArray, IntArray], float]"
+"""Scores one image: labels (K, Y, X) of the truth and of the prediction; the higher, the better."""
 
 
 @params
@@ -54,6 +60,17 @@ class Validation:
             raise ValueError(f"Expected images of at least 1, but got {self.images}")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"Expected patience of at least 1, but got {self.patience}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageScores:
+    """How one image was segmented."""
+
+    record: Record
+    matchings: Mapping[str, Matching | None]
+    """Of each class; None where it was not annotated in the image."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Values of the metrics that were passed, by name."""
 
 
 def choose_records(records: Iterable[Record], num_images: int) -> tuple[Record, ...]:
@@ -97,9 +114,13 @@ def check_records(records: Iterable[Record], classes: tuple[str, ...], *, channe
 
 
 def score_images(
-    model: Model, records: Sequence[Record], *, diameter: Literal["true", "estimated"]
-) -> Iterator[tuple[Record, Matching]]:
-    """Segment the image of each record and yield its matching, summed over the classes.
+    model: Model,
+    records: Sequence[Record],
+    *,
+    diameter: Literal["true", "estimated"],
+    metrics: Mapping[str, Metric] | None = None,
+) -> Iterator[ImageScores]:
+    """Segment the image of each record and yield how it matches the truth.
 
     Parameters
     ----------
@@ -109,33 +130,70 @@ def score_images(
         With labels. Where the annotation cannot be trusted, neither side has objects.
     diameter
         ``true`` tells the model the median diameter of the true objects.
+    metrics
+        Further functions to score with, by name.
     """
     for record in records:
         pixels = read_pixels(record)
         truth, valid = read_targets(record, model.classes, pixels.shape[1:])
         known = _median_diameter(truth) if diameter == "true" else None
         prediction = model.segment(pixels, axes="CYX", diameter=known).labels
+        annotated = dict.fromkeys(model.classes, True)
         if valid is not None:
             truth, prediction = np.where(valid, truth, 0), np.where(valid, prediction, 0)
-        first, *others = [match(*planes, (_IOU,)) for planes in zip(truth, prediction, strict=True)]
-        yield record, sum(others, first)
+            annotated = {name: bool(v.any()) for name, v in zip(model.classes, valid, strict=True)}
+        planes = zip(model.classes, truth, prediction, strict=True)
+        matchings = {
+            name: match(*pair, (_IOU,)) if annotated[name] else None for name, *pair in planes
+        }
+        own = {name: float(metric(truth, prediction)) for name, metric in (metrics or {}).items()}
+        yield ImageScores(record, matchings, own)
 
 
-def mean_scores(matchings: Iterable[tuple[Record, Matching]]) -> dict[str, float]:
-    """Return f1 and ap as means over images, and f1 of each modality as ``f1/<modality>``.
+def mean_scores(images: Iterable[ImageScores]) -> dict[str, float]:
+    """Return means over images of f1, ap and the metrics that were passed.
 
-    Images without true and predicted objects have no score and count nowhere; a mean over no image
-    is left out.
+    Where there are several classes, ``f1/<class>`` and ``ap/<class>`` are those of one of them, and
+    ``f1/modality/<modality>`` is that of the images of one modality. Images without true and
+    predicted objects have no score and count nowhere, and neither do classes that were not
+    annotated in an image; a mean over no image is left out.
     """
     values: dict[str, list[float]] = defaultdict(list)
-    for record, matching in matchings:
-        image_f1 = float(f1(matching)[0])
-        values["f1"].append(image_f1)
-        values["ap"].append(float(average_precision(matching)[0]))
-        if record.modality:
-            values[f"f1/{record.modality}"].append(image_f1)
+    for image in images:
+        annotated = {name: m for name, m in image.matchings.items() if m is not None}
+        if annotated:
+            first, *others = annotated.values()
+            matching = sum(others, first)
+            image_f1 = float(f1(matching)[0])
+            values["f1"].append(image_f1)
+            values["ap"].append(float(average_precision(matching)[0]))
+            if image.record.modality:
+                values[f"f1/modality/{image.record.modality}"].append(image_f1)
+        for name, value in image.metrics.items():
+            values[name].append(value)
+        for name, matching in annotated.items() if len(image.matchings) > 1 else ():
+            values[f"f1/{name}"].append(float(f1(matching)[0]))
+            values[f"ap/{name}"].append(float(average_precision(matching)[0]))
     means = {name: _mean(scores) for name, scores in values.items()}
     return {name: mean for name, mean in means.items() if mean is not None}
+
+
+def check_metric(metric: str, classes: tuple[str, ...], metrics: Iterable[str]) -> None:
+    """Refuse a metric to choose the best model by that no validation will have.
+
+    Raises
+    ------
+    ConfigError
+        The message lists what there is.
+    """
+    several = classes if len(classes) > 1 else ()
+    known = [*_SCORES, *(f"{score}/{name}" for score in _SCORES for name in several), *metrics]
+    if metric not in known:
+        msg = (
+            f"validation.metric: expected one of {', '.join(known)}, but got {metric!r}."
+            f"{near_miss(metric, known)}"
+        )
+        raise ConfigError(msg)
 
 
 def _median_diameter(labels: IntArray) -> float | None:
