@@ -7,10 +7,16 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from tests.strategies import SEEDS
 
-from pancyte.augment.intensity import IntensityAugmentation, augment_intensity
+from pancyte.augment.intensity import (
+    MEDIAR_INTENSITY,
+    IntensityAugmentation,
+    augment_intensity,
+    draw_curve,
+)
 
 SETTINGS = settings(deadline=None, max_examples=30)
 PROBABILITIES = [f.name for f in fields(IntensityAugmentation) if f.name.endswith("_probability")]
@@ -54,7 +60,20 @@ def test_nothing_switched_on_changes_nothing(image) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["brightness", "gamma", "blur", "sharpen", "noise", "shot_noise", "shading", "invert"],
+    [
+        "brightness",
+        "gamma",
+        "blur",
+        "sharpen",
+        "noise",
+        "shot_noise",
+        "shading",
+        "invert",
+        "darken",
+        "smooth",
+        "histogram",
+        "enhance",
+    ],
 )
 def test_each_change_changes_and_keeps_gray_gray(name) -> None:
     image = gray_image()
@@ -108,6 +127,128 @@ def test_noise_has_at_most_the_deviation_asked_for() -> None:
     assert max(deviations) > 0.15
 
 
+@SETTINGS
+@given(SEEDS)
+def test_darkening_never_brightens_and_keeps_order_and_both_ends(seed) -> None:
+    image = random_image(seed)
+    out = augment_intensity(image, only("darken"), np.random.default_rng(seed))
+    assert (out <= image + 1e-5).all()
+    assert_allclose([out.min(), out.max()], [image.min(), image.max()], atol=1e-5)
+    assert (np.diff(out.ravel()[image.ravel().argsort()]) >= -1e-6).all()
+
+
+def test_darkening_follows_the_power_law() -> None:
+    image = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+    square = replace(only("darken"), darken=(2.0, 2.0))
+    out = augment_intensity(image, square, np.random.default_rng(0))
+    assert_allclose(out, image**2, atol=1e-6)
+    drawn = [
+        np.log(augment_intensity(image, only("darken"), np.random.default_rng(seed))[0, 4, 0])
+        / np.log(image[0, 4, 0])
+        for seed in range(300)
+    ]
+    assert 1.0 <= min(drawn) < 1.05
+    assert 1.95 < max(drawn) <= 2.001
+    assert np.mean(drawn) == pytest.approx(1.5, abs=0.06)
+
+
+@SETTINGS
+@given(SEEDS, st.integers(3, 8))
+def test_the_histogram_shift_rises_and_keeps_both_ends(seed, num_points) -> None:
+    image = np.linspace(0, 1, 480, dtype=np.float32).reshape(1, 20, 24)
+    shifted = replace(only("histogram"), histogram_points=num_points)
+    out = augment_intensity(image, shifted, np.random.default_rng(seed))
+    assert out[0, 0, 0] == 0.0
+    assert out[0, -1, -1] == pytest.approx(1.0, abs=1e-5)
+    assert (np.diff(out.ravel()) >= -1e-6).all()
+
+
+@SETTINGS
+@given(SEEDS, st.integers(3, 8))
+def test_the_histogram_shift_is_the_interpolated_curve(seed, num_points) -> None:
+    image = random_image(seed)
+    shifted = replace(only("histogram"), histogram_points=num_points)
+    out = augment_intensity(image, shifted, np.random.default_rng(5))
+    generator = np.random.default_rng(5)
+    generator.random(4 + 4 + 4 + 0)  # what was decided before
+    heights = draw_curve(num_points, generator)
+    low, high = image.min(), image.max()
+    expected = np.interp(
+        (image - low) / (high - low), np.linspace(0, 1, num_points), heights
+    ) * (high - low) + low  # fmt: skip
+    assert_allclose(out, expected, atol=2e-5)
+
+
+def test_the_middle_of_three_control_points_is_uniform() -> None:
+    middles = [draw_curve(3, np.random.default_rng(seed))[1] for seed in range(400)]
+    assert np.mean(middles) == pytest.approx(0.5, abs=0.04)
+    assert np.std(middles) == pytest.approx(1 / np.sqrt(12), abs=0.02)
+
+
+def test_smoothing_is_wider_from_top_to_bottom_as_its_ranges_say() -> None:
+    dot = np.zeros((1, 41, 41), np.float32)
+    dot[0, 20, 20] = 1.0
+    steps = np.arange(41.0) - 20
+    deviations = []
+    for seed in range(100):
+        out = augment_intensity(dot, only("smooth"), np.random.default_rng(seed))[0]
+        assert out.sum() == pytest.approx(1.0, abs=1e-4)
+        deviations.append([np.sqrt((out.sum(axis) * steps**2).sum()) for axis in (1, 0)])
+    down, across = np.transpose(deviations)
+    assert 0.95 < down.min() < 1.1
+    assert 1.85 < down.max() < 2.0
+    assert across.min() < 0.35
+    assert 1.35 < across.max() < 1.5
+
+
+def test_enhancing_adds_detail_to_a_blurred_image() -> None:
+    edge = np.zeros((1, 20, 20), np.float32)
+    edge[:, :, 10:] = 1.0
+    strong = replace(only("enhance"), clip=False)
+    out = augment_intensity(edge, strong, np.random.default_rng(0))[0]
+    assert_allclose(out, out[:1].repeat(20, axis=0), atol=1e-4)  # nothing along the edge
+    assert out[0, 9] < -0.5  # dark just outside of it
+    assert out[0, 10] > 1.5  # bright just inside of it
+    assert_allclose(out[:, [0, -1]], edge[0][:, [0, -1]], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["darken", "histogram", "enhance", "smooth"])
+def test_a_constant_image_stays_as_it_is(name) -> None:
+    image = np.full((3, 9, 9), 0.4, np.float32)
+    out = augment_intensity(image, only(name), np.random.default_rng(1))
+    assert_allclose(out, image, rtol=1e-5)
+
+
+def test_each_of_mediars_changes_comes_for_a_quarter_of_the_images() -> None:
+    names = [name for name in PROBABILITIES if getattr(MEDIAR_INTENSITY, name) > 0]
+    assert names == [
+        f"{name}_probability" for name in ("noise", "darken", "smooth", "histogram", "enhance")
+    ]
+    image = random_image()
+    for name in names:
+        alone = replace(MEDIAR_INTENSITY, **{other: 0.0 for other in names if other != name})
+        changed = [
+            not np.array_equal(augment_intensity(image, alone, np.random.default_rng(seed)), image)
+            for seed in range(400)
+        ]
+        assert np.mean(changed) == pytest.approx(0.25, abs=0.07)
+
+
+def test_noise_may_differ_between_the_channels_of_a_gray_image() -> None:
+    apart = replace(only("noise"), keep_gray=False)
+    out = augment_intensity(gray_image(), apart, np.random.default_rng(1))
+    assert not np.array_equal(out[0], out[1])
+    difference = out[0] - gray_image()[0], out[1] - gray_image()[1]
+    assert np.corrcoef(difference[0].ravel(), difference[1].ravel())[0, 1] < 0.2
+
+
+def test_values_beyond_the_range_are_kept_where_that_is_asked_for() -> None:
+    image = np.full((1, 4, 4), 5.0, np.float32)
+    assert augment_intensity(image, NOTHING, np.random.default_rng(0)).max() == 3.0
+    unlimited = replace(NOTHING, clip=False)
+    assert augment_intensity(image, unlimited, np.random.default_rng(0)).max() == 5.0
+
+
 def test_same_generator_gives_the_same_image() -> None:
     outs = [
         augment_intensity(random_image(), IntensityAugmentation(), np.random.default_rng(9))
@@ -123,6 +264,9 @@ def test_same_generator_gives_the_same_image() -> None:
         ({"blur": -1.0}, "blur to be at least 0, but got -1.0"),
         ({"gamma": 0.5}, "gamma and contrast of at least 1"),
         ({"photons": 0.0}, "photons above 0"),
+        ({"darken": (0.5, 2.0)}, "darken to start at 1 or above"),
+        ({"histogram_points": 2}, "histogram_points of at least 3"),
+        ({"enhance": (30.0, 10.0)}, r"enhance to be a range of at least 0, but got \(30.0, 10.0\)"),
     ],
 )
 def test_settings_out_of_range_are_refused(values, message) -> None:

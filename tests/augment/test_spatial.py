@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,12 @@ from hypothesis import given, settings
 from numpy.testing import assert_allclose, assert_array_equal
 from tests.strategies import SEEDS
 
-from pancyte.augment.spatial import NO_SPATIAL, SpatialAugmentation, draw_matrix
+from pancyte.augment.spatial import (
+    MEDIAR_SPATIAL,
+    NO_SPATIAL,
+    SpatialAugmentation,
+    draw_matrix,
+)
 
 SETTINGS = settings(deadline=None, max_examples=30)
 
@@ -41,6 +47,41 @@ def test_flips_and_quarter_turns_are_exact_and_all_eight_come() -> None:
     assert {value for matrix in seen for value in matrix} == {-1.0, 0.0, 1.0}
 
 
+def test_mediar_magnifies_half_of_the_windows_uniformly() -> None:
+    scales = np.array([abs(np.linalg.det(m)) ** -0.5 for m in draws(MEDIAR_SPATIAL, 2000)])
+    zoomed = scales[scales != 1.0]
+    assert len(zoomed) / 2000 == pytest.approx(0.5, abs=0.04)
+    assert 0.25 <= zoomed.min() < 0.27
+    assert 1.48 < zoomed.max() <= 1.5
+    assert zoomed.mean() == pytest.approx((0.25 + 1.5) / 2, abs=0.04)
+    assert zoomed.std() == pytest.approx(1.25 / np.sqrt(12), abs=0.02)
+
+
+def test_mediar_mirrors_half_along_one_of_both_axes_and_turns_half() -> None:
+    straight = replace(MEDIAR_SPATIAL, scale_probability=0.0)
+    matrices = draws(straight, 4000)
+    assert np.mean([np.linalg.det(m) < 0 for m in matrices]) == pytest.approx(0.5, abs=0.03)
+    unturned = draws(replace(straight, quarter_turns=False), 4000)
+    flips = Counter(tuple(np.diag(matrix).tolist()) for matrix in unturned)
+    assert set(flips) == {(1.0, 1.0), (1.0, -1.0), (-1.0, 1.0)}
+    assert flips[1.0, -1.0] / 4000 == pytest.approx(0.25, abs=0.03)
+    assert flips[-1.0, 1.0] / 4000 == pytest.approx(0.25, abs=0.03)
+    turned = draws(replace(straight, flip=False), 4000)
+    angles = [round(np.degrees(np.arctan2(m[0, 1], m[0, 0]))) % 360 for m in turned]
+    assert angles.count(0) / 4000 == pytest.approx(0.5, abs=0.03)
+    for angle in (90, 180, 270):
+        assert angles.count(angle) / 4000 == pytest.approx(1 / 6, abs=0.03)
+
+
+@pytest.mark.parametrize("name", ["scale", "flip", "turn", "rotation"])
+def test_what_never_occurs_leaves_the_window(name) -> None:
+    off = {f"{other}_probability": 0.0 for other in ("scale", "flip", "turn", "rotation")}
+    still = SpatialAugmentation(**off, anisotropy=1.0)
+    assert all(np.array_equal(matrix, np.eye(2)) for matrix in draws(still, 50))
+    moving = replace(still, **{f"{name}_probability": 1.0})
+    assert all(not np.array_equal(matrix, np.eye(2)) for matrix in draws(moving, 50))
+
+
 def test_free_rotation_comes_as_often_as_it_should_and_keeps_angles() -> None:
     matrices = draws(replace(NO_SPATIAL, rotation_probability=0.3))
     turned = [matrix for matrix in matrices if not np.array_equal(matrix, np.eye(2))]
@@ -67,6 +108,7 @@ def test_same_generator_gives_the_same_matrix() -> None:
         ({"scale": (2.0, 0.5)}, "scale to be a range"),
         ({"scale": (0.0, 1.0)}, "scale to be a range"),
         ({"rotation_probability": 1.5}, "rotation_probability in 0 to 1, but got 1.5"),
+        ({"turn_probability": -0.5}, "turn_probability in 0 to 1, but got -0.5"),
         ({"anisotropy": 0.5}, "anisotropy in 1 to 4"),
         ({"shear": -0.1}, "shear in 0 to 1"),
     ],

@@ -7,7 +7,7 @@ and labels in one gather, so that they cannot come apart and nothing is interpol
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -29,11 +29,22 @@ class SpatialAugmentation:
     """How far windows are turned and deformed; the defaults suit images without an up and down."""
 
     scale: tuple[float, float] = (0.5, 2.0)
-    """Range of the magnification, drawn uniformly on a logarithmic scale."""
+    """Range of the magnification."""
+    scale_probability: float = 1.0
+    """Share of windows that are magnified; the others keep the image's scale."""
+    scale_steps: Literal["logarithmic", "linear"] = "logarithmic"
+    """On which of these scales the magnification is drawn uniformly."""
     flip: bool = True
-    """Mirror half of the windows."""
+    """Whether to mirror windows."""
+    flip_probability: float = 0.5
+    """Share of windows that are mirrored, where ``flip`` is set."""
+    flip_axis: Literal["x", "either"] = "x"
+    """Whether to mirror left and right, or as often above and below. All eight turns and flips come
+    equally often with ``x`` and the other defaults."""
     quarter_turns: bool = True
-    """Turn by 0, 90, 180 or 270 degrees, which costs no interpolation."""
+    """Whether to turn by multiples of 90 degrees, which costs no interpolation."""
+    turn_probability: float = 0.75
+    """Share of windows turned by 90, 180 or 270 degrees, where ``quarter_turns`` is set."""
     rotation_probability: float = 0.5
     """Share of windows turned by any angle in addition."""
     anisotropy: float = 1.15
@@ -46,9 +57,11 @@ class SpatialAugmentation:
         if not 0.05 <= low <= high <= 20.0:
             msg = f"Expected scale to be a range within 0.05 and 20, but got {self.scale}"
             raise ValueError(msg)
-        if not 0.0 <= self.rotation_probability <= 1.0:
-            msg = f"Expected rotation_probability in 0 to 1, but got {self.rotation_probability}"
-            raise ValueError(msg)
+        for name in ("scale", "flip", "turn", "rotation"):
+            value = getattr(self, f"{name}_probability")
+            if not 0.0 <= value <= 1.0:
+                msg = f"Expected {name}_probability in 0 to 1, but got {value}"
+                raise ValueError(msg)
         if not 1.0 <= self.anisotropy <= 4.0 or not 0.0 <= self.shear <= 1.0:
             msg = (
                 "Expected anisotropy in 1 to 4 and shear in 0 to 1, "
@@ -66,6 +79,20 @@ NO_SPATIAL = SpatialAugmentation(
     shear=0.0,
 )
 """Leaves every window as it is."""
+
+MEDIAR_SPATIAL = SpatialAugmentation(
+    scale=(0.25, 1.5),
+    scale_probability=0.5,
+    scale_steps="linear",
+    flip_axis="either",
+    turn_probability=0.5,
+    rotation_probability=0.0,
+    anisotropy=1.0,
+    shear=0.0,
+)
+"""The geometry of MEDIAR and Mediar-V (arXiv:2212.03465): RandZoom 0.25 to 1.5 for half of the
+windows, one flip for half and 1 to 3 quarter turns for half. Padding with zeros and cropping
+anywhere are ``beyond="zeros"`` and ``object_probability=0`` of the sampling."""
 
 
 def draw_matrix(settings: SpatialAugmentation, generator: np.random.Generator) -> Matrix:
@@ -107,8 +134,26 @@ def draw_matrix(settings: SpatialAugmentation, generator: np.random.Generator) -
         stretch = settings.anisotropy ** (draws[3] - 0.5)
         matrix = matrix @ np.diag([stretch, 1.0 / stretch])
     if settings.quarter_turns:
-        matrix = matrix @ np.asarray(_QUARTER_TURNS[int(4.0 * draws[4])])
-    if settings.flip and draws[5] < 0.5:
-        matrix = matrix @ np.diag([1.0, -1.0])
-    low, high = np.log(settings.scale)
-    return np.asarray(matrix / math.exp(low + (high - low) * draws[6]) + 0.0)
+        matrix = matrix @ np.asarray(_QUARTER_TURNS[_draw_turns(draws[4], settings)])
+    if settings.flip and draws[5] < settings.flip_probability:
+        # What is left of a number after a decision is uniform too, and decides on the axis.
+        left_right = settings.flip_axis == "x" or draws[5] < settings.flip_probability / 2
+        matrix = matrix @ np.diag([1.0, -1.0] if left_right else [-1.0, 1.0])
+    if draws[6] < settings.scale_probability:
+        matrix = matrix / _draw_scale(draws[6] / settings.scale_probability, settings)
+    return np.asarray(matrix + 0.0)
+
+
+def _draw_turns(draw: float, settings: SpatialAugmentation) -> int:
+    """Return the number of quarter turns, 0 to 3."""
+    straight = 1.0 - settings.turn_probability
+    if draw < straight or straight == 1.0:
+        return 0
+    return min(3, 1 + int(3.0 * (draw - straight) / settings.turn_probability))
+
+
+def _draw_scale(draw: float, settings: SpatialAugmentation) -> float:
+    low, high = settings.scale
+    if settings.scale_steps == "linear":
+        return low + (high - low) * draw
+    return math.exp(math.log(low) + (math.log(high) - math.log(low)) * draw)
