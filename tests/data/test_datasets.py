@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 
 from pancyte.augment.intensity import IntensityAugmentation, augment_intensity
 from pancyte.augment.spatial import NO_SPATIAL, SpatialAugmentation, draw_matrix
-from pancyte.data.datasets import PatchDataset, Sampling
+from pancyte.data.datasets import PatchDataset, ReplayedDataset, Sampling
 from pancyte.data.records import Record
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
+from pancyte.types import Sample
 
 SAMPLING = Sampling(patch=64)
 TASK = FlowTask(preprocessing=Preprocessing(diameter=12.0))
@@ -91,13 +92,43 @@ def test_seed_epoch_and_index_all_count(records, other) -> None:
     assert not np.array_equal(first["image"], second["image"])
 
 
+def darken(sample, generator):
+    factor = np.float32(generator.random())
+    return Sample(sample.image * factor, sample.labels * (sample.labels % 2), sample.valid)
+
+
+def test_the_objects_of_a_sample_are_changed_before_its_targets_are_made(records) -> None:
+    data = dataset(records, spatial=NO_SPATIAL)
+    plain = data[0, 3]
+    data.change_sample = darken
+    changed = data[0, 3]
+    assert_same(changed, data[0, 3])
+    assert changed["image"].max() < plain["image"].max()
+    assert 0 < changed["foreground"].sum() < plain["foreground"].sum()
+    seen = []
+
+    def look(pixels, generator):
+        seen.append(pixels)
+        return pixels
+
+    data.change_intensity = look
+    assert_array_equal(data[0, 3]["image"], seen[0])
+
+
 # torch starts threads, after which Python 3.12 warns about the fork of a worker.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_workers_change_no_bit(records) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["random", "epoch", "replay"])
+def test_workers_change_no_bit(records, kind, workers) -> None:
+    sampling = replace(SAMPLING, order="random" if kind == "random" else "epoch", amplify=3)
+    data = dataset(records, intensity=change, sampling=sampling)
+    data.change_sample = darken
     keys = [[(0, 0), (0, 1)], [(0, 2), (1, 0)], [(1, 1), (1, 2)]]
-    data = dataset(records, intensity=change)
+    if kind == "replay":
+        data = ReplayedDataset(data, dataset(records[:1], seed=5), samples=1)
+        keys = [[(0, *key) for key in batch] + [(1, 0, k)] for k, batch in enumerate(keys)]
     alone = list(DataLoader(data, batch_sampler=keys))
-    shared = list(DataLoader(data, batch_sampler=keys, num_workers=2))
+    shared = list(DataLoader(data, batch_sampler=keys, num_workers=workers))
     assert len(alone) == len(shared) == 3
     for first, second in zip(alone, shared, strict=True):
         assert_same(first, second)
@@ -161,7 +192,9 @@ def test_objects_come_at_the_diameter_of_the_network(records) -> None:
 
 def test_modalities_are_balanced(records) -> None:
     data = dataset(records, sampling=replace(SAMPLING, balance=1.0), spatial=NO_SPATIAL)
-    drawn = [data._draw(np.random.default_rng(seed))[0].record.modality for seed in range(300)]
+    drawn = [
+        data._draw((0, 0), np.random.default_rng(seed))[0].record.modality for seed in range(300)
+    ]
     assert drawn.count("sem") / 300 == pytest.approx(0.5, abs=0.1)
 
 
@@ -182,6 +215,7 @@ def test_the_cache_forgets_when_it_is_full(records) -> None:
         ({"balance": 2.0}, "balance and object_probability to lie in 0 to 1"),
         ({"object_probability": -1.0}, "object_probability to lie in 0 to 1"),
         ({"cache_megabytes": -1}, "cache_megabytes of 0 or more, but got -1"),
+        ({"amplify": 0}, "amplify of at least 1, but got 0"),
     ],
 )
 def test_settings_out_of_range_are_refused(values, message) -> None:
@@ -203,3 +237,42 @@ def test_another_process_is_not_handed_the_images(records) -> None:
     assert len(copy._cache) == copy._cached_bytes == 0
     assert len(made._cache) > 0
     assert_same(copy[0, 0], expected)
+
+
+def test_an_epoch_goes_once_through_the_draws(records, monkeypatch) -> None:
+    """Two images of one kind and one of another, of which each kind is drawn five times."""
+    data = dataset(records, sampling=replace(SAMPLING, order="epoch", amplify=5))
+    loaded = []
+    load = data._load
+    monkeypatch.setattr(data, "_load", lambda place: loaded.append(place) or load(place))
+    assert data.draws_per_epoch == 10
+    for epoch in range(2):
+        for index in range(10):
+            data[epoch, index]
+    for drawn in (loaded[:10], loaded[10:]):
+        counts = np.bincount(drawn)
+        assert counts[2] == 5
+        assert sorted(counts[:2]) == [2, 3]
+    assert loaded[:10] != loaded[10:]
+    with pytest.raises(IndexError):
+        data[0, 10]
+
+
+def test_the_order_of_epochs_shows_all_diameters(records) -> None:
+    data = dataset(records, sampling=replace(SAMPLING, order="epoch"), spatial=NO_SPATIAL)
+    assert data.draws_per_epoch == 3
+    assert len(data.object_diameters(7)) > 7
+
+
+def test_amplified_modalities_are_drawn_at_random_too(records) -> None:
+    data = dataset(records, sampling=replace(SAMPLING, amplify=2, balance=0.0))
+    assert_allclose(np.diff(data._bounds, prepend=0), [0.25, 0.25, 0.5])
+
+
+def test_main_samples_are_the_same_with_and_without_replay(records) -> None:
+    main = dataset(records, intensity=change)
+    replayed = dataset(records[2:], seed=5)
+    joined = ReplayedDataset(main, replayed, samples=2)
+    for key in [(0, 0), (0, 7), (3, 1)]:
+        assert_same(joined[0, *key], main[key])
+        assert_same(joined[1, *key], replayed[key])

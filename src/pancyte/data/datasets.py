@@ -1,8 +1,8 @@
 """Patches for training.
 
 A patch depends on (seed, epoch, index) and on nothing else: not on the worker that makes it, nor on
-what was made before. The geometry and the change of intensities come in as callables, the encoding
-of labels with the task, so that this module knows neither augmentation nor networks.
+what was made before. The geometry and the changes of objects and intensities come in as callables,
+the encoding of labels with the task, so that this module knows neither augmentation nor networks.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pancyte.data.patches import (
     load_record,
     place_window,
 )
-from pancyte.data.sampling import record_probabilities
+from pancyte.data.sampling import draws_per_epoch, epoch_draws, record_probabilities
 from pancyte.errors import PancyteError
 from pancyte.ops.warp import Matrix, Window
 from pancyte.params import params
 from pancyte.runtime import sample_generator
-from pancyte.types import FloatArray
+from pancyte.types import FloatArray, Sample
 
 if TYPE_CHECKING:
     from pancyte.data.records import Record
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 DrawMatrix = Callable[[np.random.Generator], Matrix]
 """Draws the turn and scale of a window, as :func:`pancyte.augment.spatial.draw_matrix` does."""
+ChangeSample = Callable[[Sample, np.random.Generator], Sample]
+"""Returns a patch whose objects were changed, image and labels together, of the same size."""
 ChangeIntensity = Callable[[FloatArray, np.random.Generator], FloatArray]
 """Returns a changed image, as :func:`pancyte.augment.intensity.augment_intensity` does."""
 
@@ -90,19 +92,20 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         Its classes, preprocessing and encoding.
     sampling
         Which patches to cut.
-    draw_matrix, change_intensity
-        The augmentation; None leaves geometry or intensities as they are.
+    draw_matrix, change_sample, change_intensity
+        The augmentation, in this order; None leaves things as they are.
     seed
         Together with (epoch, index) it determines a patch.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one callable for each kind of change
         self,
         records: Sequence[Record],
         task: Task,
         *,
         sampling: Sampling,
         draw_matrix: DrawMatrix | None = None,
+        change_sample: ChangeSample | None = None,
         change_intensity: ChangeIntensity | None = None,
         seed: int = 0,
     ) -> None:
@@ -110,15 +113,29 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         self.task = task
         self.sampling = sampling
         self.draw_matrix = draw_matrix
+        self.change_sample = change_sample
         self.change_intensity = change_intensity
         self.seed = seed
-        self._bounds = np.cumsum(record_probabilities(self.records, balance=sampling.balance))
+        probabilities = record_probabilities(
+            self.records, balance=sampling.balance, amplify=sampling.amplify
+        )
+        self._bounds = np.cumsum(probabilities)
+        self._draws: tuple[int, npt.NDArray[np.intp]] = (-1, np.zeros(0, np.intp))
         self._cache: OrderedDict[int, LoadedRecord] = OrderedDict()
         self._cached_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what another process needs: not the images that this one has read."""
         return {**self.__dict__, "_cache": OrderedDict(), "_cached_bytes": 0}
+
+    @property
+    def draws_per_epoch(self) -> int:
+        """Patches of one pass over the images, rare modalities amplified.
+
+        With ``order="epoch"`` an index must be below it; the next patch is the first of the next
+        epoch.
+        """
+        return draws_per_epoch(self.records, amplify=self.sampling.amplify)
 
     def __getitem__(self, key: tuple[int, int]) -> Patch | PancyteError:
         """Return a patch, or the error of a file that cannot be used.
@@ -140,8 +157,10 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             The image that was drawn, or its labels, cannot be used.
         """
         generator = sample_generator(self.seed, *key)
-        loaded, window = self._draw(generator)
+        loaded, window = self._draw(key, generator)
         sample = cut_patch(loaded, window, self.task.preprocessing)
+        if self.change_sample is not None:
+            sample = self.change_sample(sample, generator)
         image = sample.image
         if self.change_intensity is not None:
             image = self.change_intensity(image, generator)
@@ -154,7 +173,7 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         Parameters
         ----------
         num_samples
-            Number of patches whose images are looked at, the first ones of epoch 0.
+            Number of patches whose images are looked at, the first ones of the training.
 
         Returns
         -------
@@ -162,18 +181,19 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             Of all objects of their images at the scale of the patch; empty without objects.
         """
         diameters = []
-        for index in range(num_samples):
-            loaded, window = self._draw(sample_generator(self.seed, 0, index))
+        length = self.draws_per_epoch if self.sampling.order == "epoch" else num_samples
+        for key in (divmod(index, length) for index in range(num_samples)):
+            loaded, window = self._draw(key, sample_generator(self.seed, *key))
             diameters.append(loaded.diameters / np.sqrt(abs(np.linalg.det(window.matrix))))
         # The workers read images for themselves; here they would only take memory.
         self._cache.clear()
         self._cached_bytes = 0
         return np.concatenate(diameters)
 
-    def _draw(self, generator: np.random.Generator) -> tuple[LoadedRecord, Window]:
-        # The last bound can be just below 1, and a draw above it.
-        place = int(np.searchsorted(self._bounds, generator.random(), side="right"))
-        loaded = self._load(min(place, len(self.records) - 1))
+    def _draw(
+        self, key: tuple[int, int], generator: np.random.Generator
+    ) -> tuple[LoadedRecord, Window]:
+        loaded = self._load(self._place(key, generator))
         matrix = np.eye(2) if self.draw_matrix is None else self.draw_matrix(generator)
         window = place_window(
             loaded,
@@ -183,6 +203,19 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             generator=generator,
         )
         return loaded, window
+
+    def _place(self, key: tuple[int, int], generator: np.random.Generator) -> int:
+        """Return the place of the record that a patch is cut out of."""
+        if self.sampling.order == "random":
+            # The last bound can be just below 1, and a draw above it.
+            place = int(np.searchsorted(self._bounds, generator.random(), side="right"))
+            return min(place, len(self.records) - 1)
+        epoch, index = key
+        if self._draws[0] != epoch:
+            amplify = self.sampling.amplify
+            draws = epoch_draws(self.records, amplify=amplify, seed=self.seed, epoch=epoch)
+            self._draws = (epoch, draws)
+        return int(self._draws[1][index])
 
     def _load(self, place: int) -> LoadedRecord:
         if place in self._cache:
@@ -195,3 +228,29 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             _, oldest = self._cache.popitem(last=False)
             self._cached_bytes -= oldest.nbytes
         return loaded
+
+
+class ReplayedDataset(Dataset[Patch | PancyteError]):
+    """A data set, and a second one of which some patches are replayed in every batch.
+
+    A key is (0, epoch, index) for a patch of the first, (1, epoch, index) for one of the second.
+
+    Parameters
+    ----------
+    main
+        What is trained on; its patches are those that it gives without replay.
+    replayed
+        What is replayed, with its own sampling and augmentation.
+    samples
+        Patches of it in each batch.
+    """
+
+    def __init__(self, main: PatchDataset, replayed: PatchDataset, *, samples: int) -> None:
+        self.main = main
+        self.replayed = replayed
+        self.samples = samples
+
+    def __getitem__(self, key: tuple[int, int, int]) -> Patch | PancyteError:
+        """Return a patch, or the error of a file that cannot be used."""
+        which, epoch, index = key
+        return (self.replayed if which else self.main)[epoch, index]

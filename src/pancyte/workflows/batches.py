@@ -1,4 +1,8 @@
-"""Batches without end for a training, the same whenever it was stopped and resumed."""
+"""Batches without end for a training, the same whenever it was stopped and resumed.
+
+The patches of a training are numbered through, and so are the replayed ones; what a patch looks
+like depends on its number alone, not on how the batches are cut.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import DataLoader, default_collate
 
+from pancyte.data.datasets import ReplayedDataset
 from pancyte.errors import PancyteError
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 
 def make_batches(
     config: TrainConfig,
-    dataset: PatchDataset,
+    dataset: PatchDataset | ReplayedDataset,
     *,
     first_step: int,
     epoch_steps: int,
@@ -35,7 +40,8 @@ def make_batches(
     config
         Seed, sizes and number of workers.
     dataset
-        Makes a patch from (epoch, index).
+        Makes a patch from (epoch, index). Replayed patches are at the end of each batch, in
+        addition to its own.
     first_step
         Optimizer steps that are done.
     epoch_steps
@@ -52,7 +58,9 @@ def make_batches(
     """
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_sampler=map(ranks.share, batch_keys(config, first_step, epoch_steps)),
+        batch_sampler=(
+            list(ranks.share(keys)) for keys in batch_keys(config, dataset, first_step, epoch_steps)
+        ),
         collate_fn=_collate,
         num_workers=config.workers,
         worker_init_fn=_start_worker,
@@ -64,13 +72,39 @@ def make_batches(
 
 
 def batch_keys(
-    config: TrainConfig, first_step: int, epoch_steps: int
-) -> Iterator[list[tuple[int, int]]]:
-    """Yield the (epoch, index) of the patches of each batch, which is all that they depend on."""
+    config: TrainConfig,
+    dataset: PatchDataset | ReplayedDataset,
+    first_step: int,
+    epoch_steps: int,
+) -> Iterator[list[tuple[int, ...]]]:
+    """Yield the keys of the patches of each batch, which is all that they depend on.
+
+    A key is (epoch, index); with replay, 0 or 1 in front of it says which data set it is of. Where
+    an epoch of the patches is a list of draws, it is gone through without a gap, wherever the
+    epochs of the training begin.
+    """
     accumulate = config.optimization.accumulate
-    for number in itertools.count(first_step * accumulate):
-        epoch, place = divmod(number, epoch_steps * accumulate)
-        yield [(epoch, place * config.batch + index) for index in range(config.batch)]
+    batches = itertools.count(first_step * accumulate)
+    if not isinstance(dataset, ReplayedDataset):
+        for batch in batches:
+            yield [*_keys(dataset, batch, config.batch, epoch_steps * accumulate)]
+        return
+    sources = ((dataset.main, config.batch), (dataset.replayed, dataset.samples))
+    for batch in batches:
+        yield [
+            (which, *key)
+            for which, (source, number) in enumerate(sources)
+            for key in _keys(source, batch, number, epoch_steps * accumulate)
+        ]
+
+
+def _keys(
+    dataset: PatchDataset, batch: int, number: int, epoch_batches: int
+) -> Iterator[tuple[int, int]]:
+    """Yield (epoch, index) of the patches of a batch, counted from the start of the training."""
+    is_list = dataset.sampling.order == "epoch"
+    length = dataset.draws_per_epoch if is_list else epoch_batches * number
+    return (divmod(k, length) for k in range(batch * number, (batch + 1) * number))
 
 
 def watch(
