@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from pancyte.ops.preprocess import Preprocessing
@@ -87,6 +89,10 @@ class Tracker(Protocol):
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record named values at a step."""
+        ...
+
+    def keep(self, folder: Path) -> None:
+        """Store a finished model with the numbers, where there is a place for models."""
         ...
 
     def close(self) -> None:

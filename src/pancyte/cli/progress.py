@@ -36,6 +36,26 @@ def image_progress() -> Iterator[Callable[[int, int, str], None]]:
         yield show
 
 
+@contextlib.contextmanager
+def step_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a function to call with the number of steps done and that of all, for a training.
+
+    Without a terminal it is None: the log lines of the epochs say how far the training is.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeElapsedColumn as Elapsed
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), Elapsed(), Remaining())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _line_printer() -> Callable[[int, int, str], None]:
     """Return what prints a line for each image that is done, and none in between."""
     printed = 0

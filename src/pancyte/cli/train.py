@@ -15,17 +15,51 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--resume", is_flag=True, help="Continue the run where it stopped.")
+@click.option(
+    "--resume",
+    metavar="[NAME]",
+    is_flag=False,
+    flag_value="latest",
+    help="Continue the run where it stopped, or from the checkpoint NAME, such as epoch_20.",
+)
+@click.option("--dry-run", is_flag=True, help="Show and draw the first batch, and train nothing.")
+@click.option(
+    "-o",
+    "--out",
+    metavar="PNG",
+    type=click.Path(path_type=Path),
+    help="Picture of --dry-run; by default beside the folder of the run.",
+)
 @set_option("out=runs/second")
 @debug_option
-def train(config: Path, *, resume: bool, overrides: Sequence[str]) -> None:
-    """Train a model as CONFIG says, a .toml, .yaml or .json file.
+def train(
+    config: Path,
+    *,
+    resume: str | None,
+    dry_run: bool,
+    out: Path | None,
+    overrides: Sequence[str],
+) -> None:
+    """Train a model as CONFIG says, a .toml, .yaml or .json file, or a Python program.
 
     Start from configs/own_images.toml. Paths in CONFIG are relative to it. The folder of the run
     gets checkpoints/best, a model for 'pancyte predict --model', and metrics.csv.
-    """
-    from pancyte.workflows.train import train as run
-    from pancyte.workflows.train_config import read_train_config
 
-    folder = run(read_train_config(config, overrides), resume=resume)
+    A .py file is run; it defines config = TrainConfig(...), and may define network, losses and
+    metrics too. On several processes: torchrun --nproc-per-node 2 -m pancyte train CONFIG
+    """
+    from pancyte.cli.progress import step_progress
+    from pancyte.workflows.dry_run import show_first_batch
+    from pancyte.workflows.program import read_program
+    from pancyte.workflows.train import train as run
+
+    if out is not None and not dry_run:
+        msg = "-o names the picture of --dry-run; the folder of the run is --set out=FOLDER."
+        raise click.UsageError(msg)
+    program = read_program(config, overrides)
+    if dry_run:
+        click.echo(show_first_batch(program.config, out))
+        return
+    with step_progress() as report:
+        folder = run(program.config, resume=resume or False, report=report, **program.parts)
     click.echo(f"The model is in {folder / 'checkpoints' / 'best'}")

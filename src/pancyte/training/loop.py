@@ -1,4 +1,4 @@
-"""The training loop: one generator that knows the :class:`~pancyte.protocols.Task` and no file.
+"""The training loop: one generator that knows what computes a loss, and no file.
 
 ``fit`` yields an :class:`EpochReport` after each epoch, a fixed number of optimizer steps;
 validation, checkpoints and logs are the caller's ``for`` loop. All that must survive an
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
@@ -23,8 +23,18 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from pancyte.protocols import Task
     from pancyte.training.optim import Optimization
+    from pancyte.training.ranks import SpreadNetwork
+
+
+class HasLosses(Protocol):
+    """What computes the loss of a batch: a task, or a part of one."""
+
+    def losses(
+        self, network: nn.Module, images: Tensor, targets: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return named scalar loss terms, whose sum is minimized."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,8 @@ class TrainingState:
     """Optimizer steps done."""
     progress: float = 0.0
     """How much of the schedule is done, 0 to 1."""
+    spread: SpreadNetwork | None = None
+    """Runs the network on a share of each batch; None where this process is alone."""
     sums: dict[str, float] = field(default_factory=dict)
     """Sum of each loss term over the steps of the epoch under way."""
 
@@ -115,7 +127,7 @@ def start_state(
 
 
 def fit(
-    task: Task,
+    task: HasLosses,
     state: TrainingState,
     batches: Iterator[Mapping[str, Tensor]],
     *,
@@ -163,8 +175,11 @@ def fit(
             terms: dict[str, float] = {}
             for _ in range(settings.accumulate):
                 batch = {name: _to(value, device) for name, value in next(batches).items()}
+                network: nn.Module = state.network
+                if state.spread is not None:
+                    batch, network = state.spread.gather(batch), state.spread
                 with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-                    losses = task.losses(state.network, batch.pop("image"), batch)
+                    losses = task.losses(network, batch.pop("image"), batch)
                 total = torch.stack(list(losses.values())).sum() / settings.accumulate
                 _add_terms(terms, losses, step=state.step, weight=1 / settings.accumulate)
                 state.scaler.scale(total).backward()  # type: ignore[no-untyped-call]

@@ -86,7 +86,9 @@ class Optimization:
     def _check_optimizer(self) -> None:
         _check(self.learning_rate > 0, "learning_rate above 0", self.learning_rate)
         weight_decay = self.weight_decay
-        _check(weight_decay is None or weight_decay >= 0, "weight_decay of at least 0", weight_decay)
+        _check(
+            weight_decay is None or weight_decay >= 0, "weight_decay of at least 0", weight_decay
+        )
         _check(all(0 <= beta < 1 for beta in self.betas), "betas in [0, 1)", self.betas)
         _check(self.epsilon > 0, "epsilon above 0", self.epsilon)
         _check(0 <= self.momentum < 1, "momentum in [0, 1)", self.momentum)

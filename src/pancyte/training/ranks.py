@@ -65,8 +65,8 @@ class Ranks:
             return name
         if name.startswith("cuda:"):
             msg = (
-                f"device: expected cuda, auto or cpu for {self.size} processes, each of which takes "
-                f"a device of its own, but got {name!r}."
+                f"device: expected cuda, auto or cpu for {self.size} processes, each of which "
+                f"takes a device of its own, but got {name!r}."
             )
             raise UsageError(msg)
         return f"cuda:{self.local_rank}" if torch.cuda.is_available() else name
@@ -137,7 +137,9 @@ class SpreadNetwork(nn.Module):
     def forward(self, images: Tensor) -> Any:  # noqa: ANN401 - what the network returns
         """Return the outputs for ``images`` (B, C, *space), B a multiple of the ranks."""
         with _explained():
-            return _gathered(self.parallel(images.chunk(self.ranks.size)[self.ranks.rank]), self.ranks)
+            return _gathered(
+                self.parallel(images.chunk(self.ranks.size)[self.ranks.rank]), self.ranks
+            )
 
     def gather(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the whole batch of which each rank has made its share."""

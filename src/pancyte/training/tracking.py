@@ -36,6 +36,9 @@ class CsvTracker:
         columns = {name: [_cell(name, row.get(name)) for row in self.rows] for name in names}
         write_csv(self.path, columns)
 
+    def keep(self, folder: Path) -> None:
+        """Do nothing: the model lies beside the table."""
+
     def close(self) -> None:
         """Do nothing: each row is on disk when :meth:`log` returns."""
 
@@ -55,6 +58,9 @@ class TensorBoardTracker:
         """Add one scalar per name at a step."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def keep(self, folder: Path) -> None:
+        """Do nothing: there is no place for models."""
 
     def close(self) -> None:
         """Write what is pending and close the event file."""

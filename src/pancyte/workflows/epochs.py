@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
@@ -10,15 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from pancyte.inference.model import Model
 from pancyte.io.files import write_text
@@ -28,18 +20,22 @@ from pancyte.training.tracking import read_metrics
 from pancyte.viz.curves import draw_curves
 from pancyte.workflows import run_folder
 from pancyte.workflows.batches import make_batches, watch
-from pancyte.workflows.models import save_model
+from pancyte.workflows.final_test import score_best
+from pancyte.workflows.interruption import Interrupted
+from pancyte.workflows.models import load, save_model
+from pancyte.workflows.own_parts import OwnParts
 from pancyte.workflows.validation import mean_scores, score_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from pancyte.data.datasets import PatchDataset
-    from pancyte.data.records import Record
     from pancyte.protocols import Tracker
+    from pancyte.runtime import Precision
     from pancyte.training.loop import EpochReport, TrainingState
     from pancyte.workflows.interruption import Interruption
+    from pancyte.workflows.plan import Plan
     from pancyte.workflows.train_config import TrainConfig
+    from pancyte.workflows.training_data import TrainingData
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -52,14 +48,22 @@ class Run:
 
     config: TrainConfig
     state: TrainingState
+    plan: Plan
+    """What the settings ask for; fewer steps are done where ``max_hours`` says so."""
     precision: torch.dtype
-    dataset: PatchDataset
-    validation_records: tuple[Record, ...]
+    data: TrainingData
     trackers: tuple[Tracker, ...]
+    """None in all processes but the first."""
     interruption: Interruption
     provenance: Mapping[str, Any]
+    own: OwnParts = field(default_factory=OwnParts)
+    ranks: Ranks = field(default_factory=Ranks)
+    report: Callable[[int, int], None] | None = None
+    """Called before each step with the steps done and those of the whole training."""
     best: float | None = None
     """Highest validation score so far."""
+    stale: int = 0
+    """Validations in a row without a better score."""
     seconds_before: float = 0.0
     """Wall time of earlier sessions."""
     to_validate: bool = False
@@ -74,6 +78,12 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     @property
+    def is_stale(self) -> bool:
+        """Whether the training is to stop early."""
+        patience = self.config.validation.patience
+        return patience is not None and self.stale >= patience
+
+    @property
     def seconds_per_step(self) -> float:
         """Wall time of a step over the last epochs, with what was done between them."""
         (before, first), (now, last) = self.marks[-_EPOCHS_OF_RATE - 1 :][0], self.marks[-1]
@@ -82,60 +92,68 @@ class Run:
 
 def run_epochs(run: Run) -> None:
     """Train to the end, or until an interruption raises; the run is saved after each epoch."""
-    config, state = run.config, run.state
-    every = config.validation.every if run.validation_records else 0
-    if run.to_validate:
+    if run.to_validate and run.ranks.is_first:
         _validate(run)
         _draw(run)
-    with _progress(state) as show, _open_batches(run, show) as batches:
+    if run.ranks.agree(run.is_stale):
+        return
+    with _open_batches(run) as batches:
         epochs = fit(
-            config.task,
-            state,
+            run.own.has_losses(run.config.task),
+            run.state,
             batches,
-            settings=config.optimization,
-            epoch_steps=config.epoch_steps,
+            settings=run.config.optimization,
+            epoch_steps=run.plan.epoch_steps,
             precision=run.precision,
         )
-        run.marks.append((time.monotonic(), state.step))
+        run.marks.append((time.monotonic(), run.state.step))
         for report in epochs:
-            run.marks.append((time.monotonic(), state.step))
-            _log_epoch(run, report)
-            _keep_to_budget(run)
-            ends = state.step >= state.steps
-            run.to_validate = bool(every) and (report.epoch % every == 0 or ends)
-            save(run)
-            if run.to_validate:
-                _validate(run)
-            _draw(run)
+            if run.ranks.is_first:
+                _end_epoch(run, report)
+            run.state.steps, is_stale = run.ranks.agree((run.state.steps, run.is_stale))
+            if is_stale:
+                break
 
 
 @contextmanager
-def _open_batches(
-    run: Run, show: Callable[[], None]
-) -> Iterator[Iterator[Mapping[str, torch.Tensor]]]:
+def _open_batches(run: Run) -> Iterator[Iterator[Mapping[str, torch.Tensor]]]:
     """Yield the batches from the next step on; whatever happens, their workers end afterwards."""
 
     def before_step() -> None:
-        run.interruption.check()
-        show()
+        # One process that was told to stop stops all, after the same step.
+        if run.ranks.any(run.interruption.received is not None):
+            raise Interrupted
+        if run.report is not None:
+            run.report(run.state.step, run.state.steps)
 
-    on_gpu = next(run.state.network.parameters()).is_cuda
+    batches = make_batches(
+        run.config,
+        run.data.dataset,
+        first_step=run.state.step,
+        epoch_steps=run.plan.epoch_steps,
+        ranks=run.ranks,
+        pin_memory=next(run.state.network.parameters()).is_cuda,
+    )
     accumulate = run.config.optimization.accumulate
-    with closing(
-        watch(
-            make_batches(
-                run.config,
-                run.dataset,
-                first_step=run.state.step,
-                epoch_steps=run.config.epoch_steps or 1,
-                ranks=Ranks(),
-                pin_memory=on_gpu,
-            ),
-            accumulate=accumulate,
-            before_step=before_step,
-        )
-    ) as batches:
-        yield batches
+    with closing(watch(batches, accumulate=accumulate, before_step=before_step)) as watched:
+        yield watched
+
+
+def _end_epoch(run: Run, report: EpochReport) -> None:
+    """Do what the first process does between two epochs."""
+    state, every, keep = run.state, run.config.validation.every, run.config.save_every
+    run.marks.append((time.monotonic(), state.step))
+    _log_epoch(run, report)
+    _keep_to_budget(run)
+    wanted = every > 0 and (report.epoch % every == 0 or state.step >= state.steps)
+    run.to_validate = wanted and bool(run.data.validation)
+    save(run)
+    if run.to_validate:
+        _validate(run)
+    # After the validation, so that the copy can be resumed as well.
+    if keep > 0 and report.epoch % keep == 0:
+        save(run, f"epoch_{report.epoch}")
+    _draw(run)
 
 
 def _validate(run: Run) -> None:
@@ -145,19 +163,22 @@ def _validate(run: Run) -> None:
         run.config.task,
         run.state.saved_network.eval(),
         name=run.config.name,
-        precision="bfloat16" if run.precision == torch.bfloat16 else "float32",
+        precision=_model_precision(run),
     )
-    matchings = []
-    for matching in score_images(model, run.validation_records, diameter=validation.diameter):
+    images = []
+    for image in score_images(
+        model, run.data.validation, diameter=validation.diameter, metrics=run.own.metrics
+    ):
         run.interruption.check()
-        matchings.append(matching)
-    scores = mean_scores(matchings)
+        images.append(image)
+    scores = mean_scores(images)
     _track(run, {f"val/{name}": value for name, value in scores.items()})
     score = scores.get(validation.metric)
     is_best = score is not None and (run.best is None or score > run.best)
+    run.stale = 0 if is_best else run.stale + 1
     _LOGGER.info(
         "step %d: f1 %.3f, ap %.3f at IoU 0.5 on %d images, %.0f s%s",
-        run.state.step, scores.get("f1", math.nan), scores.get("ap", math.nan), len(matchings),
+        run.state.step, scores.get("f1", math.nan), scores.get("ap", math.nan), len(images),
         time.perf_counter() - started, ", the best so far" if is_best else "",
     )  # fmt: skip
     if is_best:
@@ -165,33 +186,53 @@ def _validate(run: Run) -> None:
         _save_model(run, "best", scores)
     run.to_validate = False
     save(run)
+    if run.is_stale:
+        _LOGGER.info("Stopping: %s was not better %d times", validation.metric, run.stale)
 
 
 def finish(run: Run) -> None:
-    """Mark the run as complete; without any validation its last model is its best."""
+    """Test the best model and mark the run as complete.
+
+    Without any validation its last model is its best.
+    """
     folder = run.config.out
+    best = folder / "checkpoints" / "best"
     if run.best is None:
         _save_model(run, "best", {})
+    if run.data.test:
+        network = copy.deepcopy(run.state.saved_network)
+        precision = _model_precision(run)
+        model = load(best, device=run.config.device, precision=precision, network=network)
+        scores = score_best(model, run.data.test, folder / "test")
+        _track(run, {f"test/{name}": value for name, value in scores.items()})
+        _draw(run)
+    for tracker in run.trackers:
+        tracker.keep(best)
     write_text(folder / "COMPLETE", f"step {run.state.step}\n")
     _LOGGER.info(
-        "Done: %d steps in %.1f h; the model is %s",
-        run.state.step, run.seconds / 3600, folder / "checkpoints" / "best",
-    )  # fmt: skip
+        "Done: %d steps in %.1f h; the model is %s", run.state.step, run.seconds / 3600, best
+    )
 
 
-def save(run: Run) -> None:
+def save(run: Run, name: str = "last") -> None:
     """Save the model and, last, the state, which alone decides where a resumed run goes on."""
-    _save_model(run, "last", {})
+    _save_model(run, name, {})
     run_folder.save_state(
         run.config.out,
         {
             "training": run.state.state_dict(),
             "best": run.best,
+            "stale": run.stale,
             "seconds": run.seconds,
             "max_hours": run.config.max_hours,
             "to_validate": run.to_validate,
         },
+        name=name,
     )
+
+
+def _model_precision(run: Run) -> Precision:
+    return "bfloat16" if run.precision == torch.bfloat16 else "float32"
 
 
 def _save_model(run: Run, name: str, scores: Mapping[str, float]) -> None:
@@ -239,20 +280,7 @@ def _keep_to_budget(run: Run) -> None:
     if config.max_hours is None:
         return
     left = max(0.0, config.max_hours * 3600 - run.seconds)
-    steps = min(config.steps, state.step + int(left / max(run.seconds_per_step, 1e-9)))
+    steps = min(run.plan.steps, state.step + int(left / max(run.seconds_per_step, 1e-9)))
     if steps != state.steps:
         _LOGGER.info("%d instead of %d steps fit into max_hours", steps, state.steps)
         state.steps = steps
-
-
-@contextmanager
-def _progress(state: TrainingState) -> Iterator[Callable[[], None]]:
-    """Show a bar on a terminal; elsewhere the log lines of the epochs have to do."""
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(elapsed_when_finished=True),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("training", total=state.steps, completed=state.step)
-        yield lambda: progress.update(bar, total=state.steps, completed=state.step)

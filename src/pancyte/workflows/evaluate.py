@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,9 @@ from pancyte.workflows.outputs import unique_stems
 from pancyte.workflows.truth import Truth, find_truth, pair_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from pancyte.inference.model import Model
     from pancyte.types import BoolArray, IntArray
     from pancyte.workflows.outputs import Report
 
@@ -48,7 +49,7 @@ _PICTURE_SUFFIX: Final = "_errors.png"
 
 
 def evaluate(
-    predictions: Path | str,
+    predictions: Path | str | Model,
     truth: Path | str,
     out: Path | str | None = None,
     config: EvaluateConfig | None = None,
@@ -62,7 +63,7 @@ def evaluate(
     ----------
     predictions
         Folder of label images (``<stem>_labels.tif``, as ``predict`` writes them), one such file,
-        or the name or folder of a model.
+        or a model, or its name or folder.
     truth
         Folder of label images of the same names, with or without an ending such as ``_mask``; a
         folder of images with labels; a manifest; or one label image.
@@ -98,7 +99,7 @@ def evaluate(
     if segment is None:
         # A split or a manifest may be a part of what was predicted.
         complete = Path(truth).is_dir() and config.split is None
-        pairs = pair_predictions(Path(predictions), found, complete=complete)
+        pairs = pair_predictions(Path(str(predictions)), found, complete=complete)
         planes = (_read_pair(path, item) for path, item in pairs)
         items = [item for _, item in pairs]
     else:
@@ -124,7 +125,8 @@ def evaluate(
     rng = np.random.default_rng(config.seed)
     result = Evaluation(tuple(rows), summarize(rows, empty=config.empty_score, rng=rng), config)
     if folder is not None:
-        result.write(folder, {"predictions": str(predictions), "truth": str(truth)})
+        name = predictions if isinstance(predictions, Path | str) else predictions.name
+        result.write(folder, {"predictions": str(name), "truth": str(truth)})
     return result
 
 
@@ -233,9 +235,11 @@ def _read_pair(path: Path, item: Truth) -> _Planes:
 
 
 def _segmenter(
-    predictions: Path | str, config: EvaluateConfig
+    predictions: Path | str | Model, config: EvaluateConfig
 ) -> Callable[[Truth], _Planes] | None:
     """Return what segments an image with the model; None where it is predictions on disk."""
+    if not isinstance(predictions, Path | str):
+        return _segmenter_of(predictions, config.predict)
     path = Path(predictions)
     if path.exists() and not (path / MANIFEST_NAME).exists():
         if config.predict or config.device != "auto":
@@ -247,7 +251,7 @@ def _segmenter(
         return None
     # These load torch, which scoring files does not need.
     from pancyte.workflows import models  # noqa: PLC0415
-    from pancyte.workflows.predict import PredictConfig, load_model, segment_file  # noqa: PLC0415
+    from pancyte.workflows.predict import PredictConfig, load_model  # noqa: PLC0415
 
     mapping = {"device": config.device, **config.predict}
     if "model" in mapping:
@@ -262,10 +266,16 @@ def _segmenter(
     mapping["model"] = str(folder.absolute())
     settings = from_mapping(PredictConfig, mapping, where="predict")
     set_threads(settings.threads)
-    model = load_model(settings)
+    return _segmenter_of(load_model(settings), mapping)
+
+
+def _segmenter_of(model: Model, settings: Mapping[str, Any]) -> Callable[[Truth], _Planes]:
+    from pancyte.workflows.predict import PredictConfig, segment_file  # noqa: PLC0415 - loads torch
+
+    config = from_mapping(PredictConfig, settings, where="predict")
 
     def segment(item: Truth) -> _Planes:
-        read, found = segment_file(item.record.image, model, settings, name=item.name)
+        read, found = segment_file(item.record.image, model, config, name=item.name)
         truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
         return _Planes(model.classes, truth, found.labels, valid, lambda: read.image.pixels)
 

@@ -15,6 +15,7 @@ from pancyte.inference.model import Model
 from pancyte.io.checkpoint import MANIFEST_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from pancyte.runtime import choose_device, choose_precision
 from pancyte.tasks import Task
+from pancyte.workflows.own_parts import make_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pancyte.runtime import PrecisionChoice
+    from pancyte.workflows.own_parts import Network
 
 DEFAULT_MODEL: Final = "generalist"
 """Name of the bundled model that is used when none is asked for."""
@@ -29,11 +31,16 @@ DEFAULT_MODEL: Final = "generalist"
 _COUNTER: Final = ".num_batches_tracked"
 
 
+OWN_NETWORK: Final = "own_network"
+"""Key of the provenance of a model whose network is not that of its task."""
+
+
 def load(
     name_or_path: str | Path | None = None,
     *,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
+    network: Network | None = None,
 ) -> Model:
     """Load a model.
 
@@ -46,6 +53,9 @@ def load(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     precision
         ``auto`` takes bfloat16 where the device is faster with it.
+    network
+        For a model that was trained with a network of its own: that network, or the function that
+        makes it. Its weights are replaced.
 
     Raises
     ------
@@ -57,14 +67,16 @@ def load(
     folder = find_model(name_or_path)
     checkpoint = load_checkpoint(folder)
     task = _read_task(checkpoint.manifest, folder)
-    network = task.network()
-    _fill(network, checkpoint, folder)
+    if network is None:
+        _check_own_network(checkpoint.manifest, folder)
+    made = task.network() if network is None else make_network(network)
+    _fill(made, checkpoint, folder)
     where = choose_device(device)
-    network.requires_grad_(requires_grad=False)
-    network.eval().to(where).to(memory_format=torch.channels_last)
+    made.requires_grad_(requires_grad=False)
+    made.eval().to(where).to(memory_format=torch.channels_last)
     return Model(
         task,
-        network,
+        made,
         name=str(checkpoint.manifest.get("name", folder.name)),
         manifest=checkpoint.manifest,
         precision=choose_precision(precision, where),
@@ -161,6 +173,16 @@ def _read_task(manifest: Mapping[str, Any], folder: Path) -> Task:
     except ConfigError as error:
         msg = f"{error}. The model is damaged or was made by another version of pancyte."
         raise CheckpointError(msg) from error
+
+
+def _check_own_network(manifest: Mapping[str, Any], folder: Path) -> None:
+    own = manifest.get("provenance", {}).get(OWN_NETWORK)
+    if own is not None:
+        msg = (
+            f"{folder}: was trained with a network of its own, {own}, which only Python has. Load "
+            "it with pancyte.load(path, network=...), given that network."
+        )
+        raise UsageError(msg)
 
 
 def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:

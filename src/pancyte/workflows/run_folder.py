@@ -9,6 +9,8 @@
     log.txt            what was logged
     checkpoints/last   the model after the last epoch, and state.pt to resume from
     checkpoints/best   the model with the best validation score
+    checkpoints/epoch_N   model and state after epoch N, where save_every asks for them
+    test/              scores of the best model on the test split, where there is one
     COMPLETE           there when the training has run to its end
 """
 
@@ -45,7 +47,14 @@ _DAMAGED: Final = (
 )  # fmt: skip
 
 
-def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bool) -> bool:
+def open_run(
+    folder: Path,
+    settings: object,
+    *,
+    free: frozenset[str],
+    resume: bool,
+    checkpoint: str = "last",
+) -> bool:
     """Make or reopen a run folder for these settings; return whether there is a state to resume.
 
     Parameters
@@ -58,11 +67,14 @@ def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bo
         Top-level keys that may change when a run is resumed.
     resume
         Continue the run that is in the folder; an empty folder starts a fresh one.
+    checkpoint
+        From which checkpoint to continue; any other than ``last`` must exist.
 
     Raises
     ------
     UsageError
-        The folder holds files and ``resume`` is not asked for, or it holds something else.
+        The folder holds files and ``resume`` is not asked for, or it holds something else, or it
+        has no such checkpoint.
     ConfigError
         The settings differ from those of the run in the folder.
     """
@@ -79,6 +91,8 @@ def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bo
             "--resume (in Python, resume=True), or choose another folder."
         )
         raise UsageError(msg)
+    if checkpoint != "last":
+        _check_checkpoint(folder, checkpoint)
     if not present:
         if resume:
             _LOGGER.info("%s holds no run to resume; a fresh one starts", folder)
@@ -89,10 +103,13 @@ def open_run(folder: Path, settings: object, *, free: frozenset[str], resume: bo
         msg = f"{folder}: not the folder of a run, since it has no config.toml. Choose another."
         raise UsageError(msg)
     # A run that was stopped before its first state has trained nothing that must go on as it was.
-    if state_path(folder).is_file():
+    has_state = state_path(folder, checkpoint).is_file()
+    if has_state:
         _check_same(folder / "config.toml", settings, free)
     write_text(folder / "config.toml", to_toml(to_mapping(settings)))
-    return state_path(folder).is_file()
+    if checkpoint != "last":
+        (folder / "COMPLETE").unlink(missing_ok=True)  # what follows the checkpoint is done again
+    return has_state
 
 
 def discard_run(folder: Path) -> None:
@@ -108,21 +125,21 @@ def is_complete(folder: Path) -> bool:
     return (folder / "COMPLETE").is_file()
 
 
-def state_path(folder: Path) -> Path:
-    """Return where the state to resume from is."""
-    return folder / "checkpoints" / "last" / "state.pt"
+def state_path(folder: Path, name: str = "last") -> Path:
+    """Return where the state to resume from is in the checkpoint of that name."""
+    return folder / "checkpoints" / name / "state.pt"
 
 
-def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+def save_state(folder: Path, state: Mapping[str, Any], *, name: str = "last") -> None:
     """Write the state of a training (tensors and plain values) so that it is old or new, whole."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    path = state_path(folder)
+    path = state_path(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
 
 
-def load_state(folder: Path, training: TrainingState) -> dict[str, Any]:
+def load_state(folder: Path, training: TrainingState, *, name: str = "last") -> dict[str, Any]:
     """Continue ``training`` from the saved state, and return what was saved with it.
 
     Nothing in the file is executed.
@@ -132,7 +149,7 @@ def load_state(folder: Path, training: TrainingState) -> dict[str, Any]:
     CheckpointError
         The file is damaged, or of another version.
     """
-    path = state_path(folder)
+    path = state_path(folder, name)
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         training.load_state_dict(state.pop("training"))
@@ -165,6 +182,16 @@ def log_to_file(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+def _check_checkpoint(folder: Path, name: str) -> None:
+    if not state_path(folder, name).is_file():
+        there = sorted(path.parent.name for path in folder.glob("checkpoints/*/state.pt"))
+        msg = (
+            f"{folder}: has no checkpoint {name!r} to resume from, only "
+            f"{', '.join(there) or 'none'}. Name one of them, or leave the name out for the latest."
+        )
+        raise UsageError(msg)
 
 
 def _check_same(path: Path, settings: object, free: frozenset[str]) -> None:

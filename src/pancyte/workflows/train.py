@@ -8,8 +8,8 @@ interrupted is resumed where it stopped, and on a CPU with the same bits.
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
-from functools import partial
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -17,36 +17,49 @@ import numpy as np
 import torch
 
 from pancyte import runtime
-from pancyte.augment.intensity import IntensityAugmentation, augment_intensity
-from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
-from pancyte.data.datasets import PatchDataset
-from pancyte.data.folders import read_sources
-from pancyte.data.records import TRAIN, VAL, Record, select_split
 from pancyte.errors import ConfigError
 from pancyte.training.loop import start_state
+from pancyte.training.ranks import Ranks, SpreadNetwork, join_ranks
 from pancyte.training.tracking import CsvTracker, TensorBoardTracker
+from pancyte.training.wandb_tracker import WandbTracker
 from pancyte.workflows import run_folder
 from pancyte.workflows.epochs import Run, finish, run_epochs, save
 from pancyte.workflows.initialize import initialize
 from pancyte.workflows.interruption import Interrupted, Interruption
-from pancyte.workflows.validation import check_records, choose_records
+from pancyte.workflows.models import OWN_NETWORK
+from pancyte.workflows.own_parts import OwnParts, name_of_network
+from pancyte.workflows.plan import make_plan, warn_of_high_end
+from pancyte.workflows.training_data import TrainingData, open_training_data
+from pancyte.workflows.validation import check_metric
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from torch import nn
+
     from pancyte.protocols import Tracker
-    from pancyte.types import FloatArray
+    from pancyte.training.loop import TrainingState
+    from pancyte.workflows.own_parts import Losses, Network
     from pancyte.workflows.train_config import PrecisionChoice, TrainConfig
+    from pancyte.workflows.validation import Metric
 
 _LOGGER = logging.getLogger(__name__)
 
 # What may change when a run is resumed, because it does not change the weights.
-_FREE = frozenset({"out", "workers", "max_hours", "tensorboard"})
+_FREE = frozenset({"out", "workers", "max_hours", "tensorboard", "wandb", "save_every", "test"})
 
 
-def train(config: TrainConfig, *, resume: bool = False) -> Path:
+def train(
+    config: TrainConfig,
+    *,
+    resume: bool | str = False,
+    network: Network | None = None,
+    losses: Losses | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    report: Callable[[int, int], None] | None = None,
+) -> Path:
     """Train a model and return its run folder.
 
     Parameters
@@ -54,107 +67,156 @@ def train(config: TrainConfig, *, resume: bool = False) -> Path:
     config
         What to do.
     resume
-        Continue the run in ``config.out`` where it stopped; an empty folder starts a fresh run.
+        Continue the run in ``config.out`` where it stopped; an empty folder starts a fresh run. The
+        name of a checkpoint, such as ``epoch_20``, continues from there, and it must exist.
+    network
+        Trained in the place of the task's network: a torch network, or a function that makes one
+        after the random seed is set. It gets images (B, C, Y, X) and returns what the task reads,
+        ``foreground`` (B, K, Y, X) and ``flow`` (B, 2K, Y, X). :func:`pancyte.load` needs it too.
+    losses
+        Called with network, images and targets in the place of the task's losses; returns scalar
+        tensors by name, whose sum is minimized.
+    metrics
+        Functions of true and predicted labels (K, Y, X) that score an image of the validation, by
+        name; ``validation.metric`` may name one.
+    report
+        Called before each step with the number of steps done and that of all steps.
 
     Raises
     ------
     UsageError
-        The run folder is not empty and ``resume`` is False, or the loss is not finite.
+        The run folder is not empty and ``resume`` is False, the checkpoint to resume from is
+        missing, or the loss is not finite.
     ConfigError
         The settings do not fit together, to the data, or to the run that is resumed.
     InputError
         Images, labels or weights cannot be read.
     KeyboardInterrupt
         Ctrl-C, after the run was saved. SIGTERM saves too and then does what it did before.
+
+    Notes
+    -----
+    Under ``torchrun`` each process makes and computes its share of every batch; the first one
+    validates and writes.
     """
-    folder = config.out
-    is_new = not folder.is_dir() or not any(folder.iterdir())
-    has_state = run_folder.open_run(folder, config, free=_FREE, resume=resume)
-    if run_folder.is_complete(folder):
+    own = OwnParts(network, losses, metrics or {})
+    with join_ranks() as ranks, Interruption() as interruption:
+        _train(_Session(config, own, ranks, interruption, report), resume=resume)
+    interruption.act()
+    return config.out
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What one call of :func:`train` was given."""
+
+    config: TrainConfig
+    own: OwnParts
+    ranks: Ranks
+    interruption: Interruption
+    report: Callable[[int, int], None] | None
+
+
+def _train(session: _Session, *, resume: bool | str) -> None:
+    folder, ranks = session.config.out, session.ranks
+    checkpoint = "last" if isinstance(resume, bool) or resume == "latest" else resume
+    is_new, has_state = True, False
+    if ranks.is_first:
+        is_new = not folder.is_dir() or not any(folder.iterdir())
+        has_state = run_folder.open_run(
+            folder, session.config, free=_FREE, resume=bool(resume), checkpoint=checkpoint
+        )
+    has_state = ranks.agree(has_state)
+    if ranks.agree(run_folder.is_complete(folder)):
         _LOGGER.info("%s: the run is complete; there is nothing left to train", folder)
-        return folder
-    with (
-        ExitStack() as when_it_cannot_start,
-        run_folder.log_to_file(folder / "log.txt"),
-        Interruption() as interruption,
-    ):
-        if is_new:
+        return
+    with ExitStack() as when_it_cannot_start, _logging(ranks, folder):
+        if is_new and ranks.is_first:
             when_it_cannot_start.callback(run_folder.discard_run, folder)
-        run = _start(config, interruption, has_state=has_state)
+        run = _start(session, checkpoint=checkpoint if has_state else None)
         when_it_cannot_start.pop_all()
         try:
             run_epochs(run)
-            finish(run)
+            if ranks.is_first:
+                finish(run)
         except Interrupted:
-            save(run)
-            _LOGGER.info("Saved after step %d; %s can be resumed", run.state.step, folder)
+            if ranks.is_first:
+                save(run)
+                _LOGGER.info("Saved after step %d; %s can be resumed", run.state.step, folder)
         finally:
             for tracker in run.trackers:
                 tracker.close()
-    interruption.act()
-    return folder
 
 
-def _start(config: TrainConfig, interruption: Interruption, *, has_state: bool) -> Run:
-    folder = config.out
-    device = runtime.choose_device(config.device)
+@contextmanager
+def _logging(ranks: Ranks, folder: Path) -> Iterator[None]:
+    """Let the first process write the log, and the others say only what is wrong."""
+    if ranks.is_first:
+        with run_folder.log_to_file(folder / "log.txt"):
+            yield
+        return
+    logger = logging.getLogger("pancyte")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _start(session: _Session, *, checkpoint: str | None) -> Run:
+    """Return the run before its next step; ``checkpoint`` names where it goes on, if anywhere."""
+    config, ranks = session.config, session.ranks
+    device = runtime.choose_device(ranks.device(config.device))
     precision = _choose_precision(config.precision, device)
-    threads = runtime.set_threads(config.threads)
-    records = [r for r in read_sources(config.data) if r.labels is not None and r.weight > 0]
-    # Where nothing says otherwise, an image is there to be trained on.
-    training = select_split(records, "", TRAIN)
-    _check_records(config, training)
-    to_validate_on = _choose_validation(config, records)
+    threads = runtime.set_threads(_threads(config, ranks))
+    data = open_training_data(config)
+    if data.validation:
+        check_metric(config.validation.metric, config.task.classes, session.own.metrics)
+    _check_share(config, ranks)
+    plan = make_plan(config, draws=data.main.draws_per_epoch)
+    warn_of_high_end(config, plan)
     runtime.seed_everything(config.seed)
     runtime.warm_up()
-    network = config.task.network()
-    if config.initialize is not None and not has_state:
+    network = session.own.make_network(config.task)
+    if config.initialize is not None and checkpoint is None:
         initialize(network, config.initialize, channels=config.task.preprocessing.channels)
     network = network.to(device).to(memory_format=torch.channels_last)
-    state = start_state(network, config.optimization, steps=config.steps, precision=precision)
-    saved = run_folder.load_state(folder, state) if has_state else {}
-    dataset = PatchDataset(
-        training,
-        config.task,
-        sampling=config.sampling,
-        draw_matrix=partial(draw_matrix, config.spatial),
-        change_intensity=partial(_change_intensity, config.intensity),
-        seed=config.seed,
-    )
-    provenance = _provenance(config, training, dataset)
-    run_folder.write_environment(
-        folder, {"device": str(device), "precision": str(precision), "threads": threads}
-    )
-    if saved:
+    state = start_state(network, config.optimization, steps=plan.steps, precision=precision)
+    saved: dict[str, Any] = {}
+    if checkpoint is not None:
+        saved = run_folder.load_state(config.out, state, name=checkpoint)
         if config.max_hours is None or config.max_hours != saved.get("max_hours"):
-            state.steps = config.steps  # how many of them fit is seen anew after an epoch
-        _LOGGER.info("Resuming %s at step %d of %d", folder, state.step, state.steps)
+            state.steps = plan.steps  # how many of them fit is seen anew after an epoch
+        _LOGGER.info("Resuming %s at step %d of %d", config.out, state.step, state.steps)
+    _spread(state, ranks, seed=config.seed)
     _LOGGER.info(
-        "Training on %d images of %d modalities, %s in %s, %d threads",
-        len(training), len({record.modality for record in training}), device, precision, threads,
+        "Training on %d images of %d modalities, %s in %s, %d threads%s",
+        len(data.training), len({record.modality for record in data.training}), device, precision,
+        threads, f", {ranks.size} processes" if ranks.size > 1 else "",
     )  # fmt: skip
-    trackers: list[Tracker] = [CsvTracker(folder / "metrics.csv", last_step=state.step)]
-    if config.tensorboard:
-        trackers.append(TensorBoardTracker(folder / "tensorboard", last_step=state.step))
+    trackers: tuple[Tracker, ...] = ()
+    if ranks.is_first:
+        facts = {"device": str(device), "precision": str(precision), "threads": threads}
+        run_folder.write_environment(config.out, {**facts, "processes": ranks.size})
+        trackers = _open_trackers(config, last_step=state.step)
     return Run(
         config=config,
         state=state,
+        plan=plan,
         precision=precision,
-        dataset=dataset,
-        validation_records=to_validate_on,
-        trackers=tuple(trackers),
-        interruption=interruption,
-        provenance=provenance,
+        data=data,
+        trackers=trackers,
+        interruption=session.interruption,
+        provenance=_provenance(session, data, network) if ranks.is_first else {},
+        own=session.own,
+        ranks=ranks,
+        report=session.report if ranks.is_first else None,
         best=saved.get("best"),
+        stale=saved.get("stale", 0),
         seconds_before=saved.get("seconds", 0.0),
         to_validate=saved.get("to_validate", False),
     )
-
-
-def _change_intensity(
-    settings: IntensityAugmentation, pixels: FloatArray, generator: np.random.Generator
-) -> FloatArray:
-    return augment_intensity(pixels, settings, generator)
 
 
 def _choose_precision(name: PrecisionChoice, device: torch.device) -> torch.dtype:
@@ -167,52 +229,60 @@ def _choose_precision(name: PrecisionChoice, device: torch.device) -> torch.dtyp
     return torch.bfloat16 if chosen == "bfloat16" else torch.float32
 
 
-def _check_records(config: TrainConfig, training: Sequence[Record]) -> None:
-    if not training:
-        sources = ", ".join(str(source.path) for source in config.data)
+def _threads(config: TrainConfig, ranks: Ranks) -> int | None:
+    """Return the threads of this process; those of one machine share its processors."""
+    if config.threads is not None or ranks.size == 1:
+        return config.threads
+    return max(1, runtime.available_cpus() // ranks.local_size)
+
+
+def _check_share(config: TrainConfig, ranks: Ranks) -> None:
+    replayed = 0 if config.replay is None else config.replay.samples
+    if (config.batch + replayed) % ranks.size:
         msg = (
-            f"data: expected images of the split {TRAIN!r} (or none) with labels and a weight "
-            f"above 0, but got none in {sources}. Look at the columns split, labels and weight."
+            f"batch: expected a multiple of the {ranks.size} processes, among which each batch is "
+            f"divided, but got {config.batch}"
+            + (f" and replay.samples={replayed}" if replayed else "")
+            + "."
         )
         raise ConfigError(msg)
 
 
-def _choose_validation(config: TrainConfig, records: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the images to validate on, which have been opened; none where none is wanted."""
-    split = config.validation.split
-    if config.validation.every == 0:
-        return ()
-    chosen = choose_records(select_split(records, split), config.validation.images)
-    if not chosen and split != VAL:
-        splits = ", ".join(sorted({repr(record.split) for record in records}))
-        msg = (
-            f"validation.split: expected a split of the data, but got {split!r}. The images with "
-            f"labels have {splits}. Correct it, or set validation.every=0 to validate on none."
-        )
-        raise ConfigError(msg)
-    if not chosen:
-        _LOGGER.warning(
-            "No image of the split %r: nothing is validated, and the last model is the best", split
-        )
-    check_records(chosen, config.task.classes, channels=config.task.preprocessing.channels)
-    return chosen
+def _spread(state: TrainingState, ranks: Ranks, *, seed: int) -> None:
+    """Join the networks of all processes."""
+    if ranks.size == 1:
+        return
+    state.spread = SpreadNetwork(state.network, ranks)
+    if not ranks.is_first:
+        # Dropout of the same pattern in every share of a batch would be less random than it seems.
+        torch.manual_seed(seed + (ranks.rank << 32) + state.step)
 
 
-def _provenance(
-    config: TrainConfig, training: Sequence[Record], dataset: PatchDataset
-) -> dict[str, Any]:
-    diameters = dataset.object_diameters()
+def _open_trackers(config: TrainConfig, *, last_step: int) -> tuple[Tracker, ...]:
+    folder = config.out
+    trackers: list[Tracker] = [CsvTracker(folder / "metrics.csv", last_step=last_step)]
+    if config.tensorboard:
+        trackers.append(TensorBoardTracker(folder / "tensorboard", last_step=last_step))
+    if config.wandb is not None:
+        trackers.append(WandbTracker(config.wandb, folder, config=to_mapping(config)))
+    return tuple(trackers)
+
+
+def _provenance(session: _Session, data: TrainingData, network: nn.Module) -> dict[str, Any]:
+    diameters = data.main.object_diameters()
     low, middle, high = np.percentile(diameters, (1, 50, 99)) if len(diameters) else (0.0,) * 3
-    sources = sorted({record.source for record in training if record.source})
-    settings = to_mapping(config)
-    for key in ("data", "out", "initialize", "task"):
+    sources = sorted({record.source for record in data.training if record.source})
+    settings = to_mapping(session.config)
+    for key in ("data", "out", "initialize", "task", "wandb", "replay"):
         settings.pop(key, None)
+    own = {} if session.own.network is None else {OWN_NETWORK: name_of_network(network)}
     return {
         "pancyte": metadata.version("pancyte"),
-        "images": len(training),
+        "images": len(data.training),
         "sources": sources,
-        "modalities": sorted({record.modality for record in training if record.modality}),
+        "modalities": sorted({record.modality for record in data.training if record.modality}),
         # Pixels of the network's input: outside of this range the model has seen nothing.
         "diameters": [round(float(value), 1) for value in (low, middle, high)],
+        **own,
         "training": settings,
     }

@@ -18,6 +18,7 @@ from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.training.wandb_tracker import Wandb
 from pancyte.workflows.models import list_models
+from pancyte.workflows.replay import Replay
 from pancyte.workflows.validation import Validation
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class TrainConfig:
     """Random geometry of patches."""
     intensity: IntensityAugmentation = IntensityAugmentation()
     """Random intensities of patches."""
+    replay: Replay | None = None
+    """A second data set, of which each batch holds some patches too; None replays nothing."""
     cell_aware: CellAware | None = None
     """How some objects become brighter than others; None leaves them alone."""
     exclude_boundaries: BoundaryExclusion | None = None
@@ -127,13 +130,25 @@ def read_train_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     mapping = apply_overrides(read_mapping(path), overrides)
     config = from_mapping(TrainConfig, mapping, where=str(path))
-    folder = path.resolve().parent
+    return resolve_paths(config, path.resolve().parent)
+
+
+def resolve_paths(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Return the settings with absolute paths, those in them being relative to a folder."""
+    replay = config.replay
     return replace(
         config,
-        data=tuple(replace(source, path=_join(folder, source.path)) for source in config.data),
+        data=_resolve_sources(config.data, folder),
         out=_join(folder, config.out),
         initialize=None if config.initialize is None else _find_weights(folder, config.initialize),
+        replay=None
+        if replay is None
+        else replace(replay, data=_resolve_sources(replay.data, folder)),
     )
+
+
+def _resolve_sources(sources: tuple[DataSource, ...], folder: Path) -> tuple[DataSource, ...]:
+    return tuple(replace(source, path=_join(folder, source.path)) for source in sources)
 
 
 def _join(folder: Path, path: Path) -> Path:
