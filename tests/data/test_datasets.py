@@ -117,6 +117,8 @@ def test_the_objects_of_a_sample_are_changed_before_its_targets_are_made(records
 
 # torch starts threads, after which Python 3.12 warns about the fork of a worker.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+# Four workers on a machine with two cores are what is tested.
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")
 @pytest.mark.parametrize("workers", [1, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["random", "epoch", "replay"])
 def test_workers_change_no_bit(records, kind, workers) -> None:
