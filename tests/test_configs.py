@@ -28,7 +28,7 @@ def test_second_stage_starts_from_the_first() -> None:
         for name in ("bundled.toml", "bundled_tiles.toml")
     )
     assert second.initialize == first.out / "checkpoints" / "best"
-    assert second.task.padding == "replicate"
+    assert second.task.architecture.padding == "replicate"
 
 
 def test_bundled_recipe_is_the_documented_one() -> None:

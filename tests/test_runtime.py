@@ -16,6 +16,7 @@ from numba.core.registry import CPUDispatcher
 import pancyte.ops
 from pancyte import runtime
 from pancyte.errors import UsageError
+from pancyte.nn.architectures import Compact
 from pancyte.ops.measure import measure_objects
 from pancyte.ops.resample import resize_image, resize_maps
 from pancyte.tasks.flow import FlowTask
@@ -108,7 +109,7 @@ def test_warm_up_reaches_every_kernel_of_a_prediction() -> None:
     runtime.warm_up()
     before = compiled_signatures()
     assert before["pancyte.ops.diffusion._diffuse"] > 0
-    task = FlowTask(decoder_channels=(8, 8, 8, 8, 8))
+    task = FlowTask(architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)))
     image = disc_image()
     for maps_scale, shape in ((1.0, (64, 64)), (0.5, (128, 128))):
         maps = resize_maps(task_maps(task, image), shape)

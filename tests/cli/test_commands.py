@@ -13,6 +13,7 @@ from tests.blobs import spots, write_spots
 from pancyte.cli.exits import run
 from pancyte.data.records import read_manifest
 from pancyte.io.tables import read_csv, read_json
+from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
 from pancyte.workflows import models
 from pancyte.workflows import train as training
@@ -109,7 +110,7 @@ def test_train_names_a_misspelled_setting(tmp_path: Path, capsys) -> None:
 def bundled(tmp_path: Path, monkeypatch) -> Path:
     """Let a small untrained model be the bundled one; returns its folder."""
     folder = tmp_path / "bundled/generalist"
-    task = FlowTask(decoder_channels=(4, 4, 4, 4, 4))
+    task = FlowTask(architecture=Compact(decoder_channels=(4, 4, 4, 4, 4)))
     torch.manual_seed(0)
     provenance = {"data": ["none"], "licence": "CC0"}
     models.save_model(folder, task, task.network(), name="generalist", provenance=provenance)

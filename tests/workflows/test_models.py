@@ -8,6 +8,7 @@ import torch
 from pancyte.errors import CheckpointError, UsageError
 from pancyte.inference.tiles import predict_tiles
 from pancyte.io.checkpoint import load_checkpoint, save_checkpoint
+from pancyte.nn.architectures import Compact
 from pancyte.ops.flow import FlowDecoding
 from pancyte.tasks import FlowTask
 from pancyte.workflows import models
@@ -16,7 +17,7 @@ from pancyte.workflows.models import list_models, load, save_model
 TASK = FlowTask(
     classes=("cell", "nucleus"),
     decoding=FlowDecoding(min_size=40),
-    decoder_channels=(8, 8, 8, 8, 8),
+    architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)),
 )
 
 

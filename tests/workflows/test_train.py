@@ -23,6 +23,7 @@ from pancyte.data.records import DataSource, Record, write_manifest
 from pancyte.errors import CheckpointError, ConfigError, InputError, UsageError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.tables import read_csv, read_json
+from pancyte.nn.architectures import Compact
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
@@ -38,7 +39,7 @@ from pancyte.workflows.validation import Validation
 
 TASK = FlowTask(
     classes=("cell",),
-    decoder_channels=(8, 8, 8, 8, 8),
+    architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)),
     preprocessing=Preprocessing(channels=1, diameter=10.0),
 )
 

@@ -86,19 +86,32 @@ class CompactNet(nn.Module):
         ValueError
             The number of channels is another one than that of the network.
         """
+        *skips, x = self._features(images)
+        height, width = images.shape[-2:]
+        for step in self.decoder:
+            x = step(x, skips.pop() if skips else None)
+        x = self.head(x)[..., :height, :width]
+        return {"foreground": x[:, : self.num_classes], "flow": x[:, self.num_classes :]}
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the mean of the deepest features, (B, 320), of images (B, C, Y, X).
+
+        Raises
+        ------
+        ValueError
+            The number of channels is another one than that of the network.
+        """
+        return self._features(images)[-1].mean(dim=(2, 3))
+
+    def _features(self, images: Tensor) -> list[Tensor]:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
             msg = (
                 f"Expected images of shape (B, {self.in_channels}, Y, X), "
                 f"but got {tuple(images.shape)}"
             )
             raise ValueError(msg)
-        height, width = images.shape[-2:]
-        x = pad_to_multiple(images, STRIDE) * 2.0 - 1.0
-        *skips, x = self.encoder(x)
-        for step in self.decoder:
-            x = step(x, skips.pop() if skips else None)
-        x = self.head(x)[..., :height, :width]
-        return {"foreground": x[:, : self.num_classes], "flow": x[:, self.num_classes :]}
+        features: list[Tensor] = self.encoder(pad_to_multiple(images, STRIDE) * 2.0 - 1.0)
+        return features
 
 
 class DecoderStep(nn.Module):
