@@ -11,7 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image as PillowImage
 from tests.strategies import voronoi_cells
 
-from pancyte.data.patches import cut_patch, load_record, place_window, read_pixels, read_targets
+from pancyte.data.patches import (
+    cut_patch,
+    load_record,
+    place_window,
+    read_pixels,
+    read_record_labels,
+    read_targets,
+)
 from pancyte.data.records import Record
 from pancyte.errors import InputError
 from pancyte.io.label_files import write_labels
@@ -175,6 +182,49 @@ def test_planes_without_names_follow_the_order_of_the_classes(tmp_path) -> None:
     assert [int(plane[0, 0]) for plane in labels] == [3, 0, 5]
     assert valid is not None
     assert [plane.all() for plane in valid] == [True, False, True]
+
+
+def make_class_files(folder, *names):
+    """Write a file of labels for each class, and return the image's record and the planes."""
+    image = save(folder, "image", np.full((6, 8), 9, np.uint8))
+    planes = {name: np.zeros((6, 8), np.uint16) for name in names}
+    for k, (name, plane) in enumerate(planes.items()):
+        plane[k + 1, k : k + 4] = 5 + k
+        save(folder, name, plane)
+    files = tuple((name, folder / f"{name}.png") for name in names)
+    return Record(image=image, class_labels=files), planes
+
+
+def test_classes_in_files_of_their_own_are_planes_in_the_order_of_the_task(tmp_path) -> None:
+    record, planes = make_class_files(tmp_path, "cell", "nucleus", "debris")
+    labels, valid = read_targets(record, ("nucleus", "cell"), (6, 8))
+    assert_array_equal(labels, np.stack([planes["nucleus"], planes["cell"]]))
+    assert valid is None
+    read = read_record_labels(record)
+    assert read.classes == ("cell", "nucleus", "debris")
+    assert_array_equal(read.labels, np.stack(list(planes.values())))
+
+
+def test_a_class_without_a_file_of_its_own_was_not_annotated(tmp_path) -> None:
+    record, planes = make_class_files(tmp_path, "cell")
+    labels, valid = read_targets(record, ("nucleus", "cell"), (6, 8))
+    assert_array_equal(labels, np.stack([np.zeros((6, 8)), planes["cell"]]))
+    assert valid is not None
+    assert [bool(plane.all()) for plane in valid] == [False, True]
+    assert not valid[0].any()
+
+
+def test_files_of_other_classes_are_not_taken_for_the_one_that_is_wanted(tmp_path) -> None:
+    record, _ = make_class_files(tmp_path, "cell")
+    with pytest.raises(InputError, match="of the classes nucleus, but got 1 named cell"):
+        read_targets(record, ("nucleus",), (6, 8))
+
+
+def test_files_of_classes_that_do_not_fit_together_are_named(tmp_path) -> None:
+    record, _ = make_class_files(tmp_path, "cell", "nucleus")
+    save(tmp_path, "nucleus", np.zeros((5, 8), np.uint16))
+    with pytest.raises(InputError, match=r"nucleus.png: expected one plane .* the class 'nucleus'"):
+        read_targets(record, ("nucleus", "cell"), (6, 8))
 
 
 def test_a_valid_mask_marks_what_can_be_trusted(tmp_path) -> None:

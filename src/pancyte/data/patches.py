@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pancyte.errors import InputError
 from pancyte.io.images import read_image
-from pancyte.io.label_files import read_labels
+from pancyte.io.label_files import ReadLabels, read_labels
 from pancyte.ops.intensity import normalize
 from pancyte.ops.measure import measure_objects
 from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range
@@ -143,6 +143,38 @@ def read_pixels(record: Record) -> FloatArray:
     return pixels
 
 
+def read_record_labels(record: Record) -> ReadLabels:
+    """Read the labels of a record, whose classes may have files of their own.
+
+    Returns
+    -------
+    ReadLabels
+        With the names of ``class_labels`` where there are some, one plane for each.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, one of a class holds several planes, or their sizes differ.
+    """
+    if record.labels is None:
+        msg = f"{record.image}: expected labels to train or validate on, but the record has none"
+        raise InputError(msg)
+    if not record.class_labels:
+        return read_labels(record.labels)
+    read = {name: read_labels(path) for name, path in record.class_labels}
+    first = read[record.class_labels[0][0]]
+    for name, path in record.class_labels:
+        planes = read[name].labels
+        if len(planes) != 1 or planes.shape != first.labels.shape:
+            msg = (
+                f"{path}: expected one plane of the labels of the class {name!r}, of the size of "
+                f"{record.labels.name}, {first.labels.shape[1:]}, but got {planes.shape}"
+            )
+            raise InputError(msg)
+    labels = np.concatenate([one.labels for one in read.values()])
+    return ReadLabels(labels, tuple(read), first.spacing, None)
+
+
 def read_targets(
     record: Record, classes: tuple[str, ...], shape: tuple[int, ...]
 ) -> tuple[IntArray, BoolArray | None]:
@@ -169,10 +201,7 @@ def read_targets(
     InputError
         There are no labels, sizes differ, or the classes do not fit.
     """
-    if record.labels is None:
-        msg = f"{record.image}: expected labels to train or validate on, but the record has none"
-        raise InputError(msg)
-    read = read_labels(record.labels)
+    read = read_record_labels(record)
     if read.labels.shape[1:] != shape:
         msg = (
             f"{record.labels}: expected labels of the size of {record.image.name}, "
@@ -268,14 +297,19 @@ def _plane_order(
 ) -> dict[int, int]:
     """Return the plane of the file for the position of each annotated class."""
     wanted = classes if record.annotated is None else record.annotated
+    if record.annotated is None and record.class_labels and set(classes) & set(names):
+        # A class whose file is not named was not annotated in this image.
+        wanted = tuple(name for name in classes if name in names)
     unknown = [name for name in wanted if name not in classes]
     if unknown:
         msg = (
             f"{record.image}: annotated names the class {unknown[0]!r}, but the task has {classes}"
         )
         raise InputError(msg)
-    if num_planes == len(wanted) == 1 and (wanted[0] in names or not set(names) & set(classes)):
-        return {classes.index(wanted[0]): 0}  # the file may call it by a name of its own
+    # A file may call its only class by a name of its own; a manifest means the names that it gives.
+    is_other = bool(record.class_labels) or bool(set(names) & set(classes))
+    if num_planes == len(wanted) == 1 and (wanted[0] in names or not is_other):
+        return {classes.index(wanted[0]): 0}
     if names and set(wanted) <= set(names):
         return {classes.index(name): names.index(name) for name in wanted}
     # Without names, planes are in the order of the classes: all of them, or those annotated.
