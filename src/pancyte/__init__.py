@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pancyte.tasks.flow import FlowTask
     from pancyte.types import Image, Segmentation
     from pancyte.viz.overlay import overlay
+    from pancyte.workflows.convert import convert
     from pancyte.workflows.evaluate import evaluate
     from pancyte.workflows.evaluation import EvaluateConfig
     from pancyte.workflows.models import load
@@ -52,6 +53,7 @@ __all__ = [
     "Segmentation",
     "TrainConfig",
     "UsageError",
+    "convert",
     "evaluate",
     "load",
     "overlay",
@@ -77,6 +79,7 @@ _MODULES = {
     "Segmentation": "pancyte.types",
     "TrainConfig": "pancyte.workflows.train_config",
     "UsageError": "pancyte.errors",
+    "convert": "pancyte.workflows.convert",
     "evaluate": "pancyte.workflows.evaluate",
     "load": "pancyte.workflows.models",
     "overlay": "pancyte.viz.overlay",

@@ -16,6 +16,7 @@ COMMANDS = {
     "train": ("pancyte.cli.train:train", "Train a model as a configuration file says."),
     "evaluate": ("pancyte.cli.evaluate:evaluate", "Score predictions, or a model, against truth."),
     "prepare": ("pancyte.cli.prepare:prepare", "List a folder of images and labels for training."),
+    "convert": ("pancyte.cli.convert:convert", "Bring configurations and weights of others along."),
     "models": ("pancyte.cli.models:models", "List the models at hand, or show one."),
 }
 """Command to where it is and what it does, so that the list needs no import."""

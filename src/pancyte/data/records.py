@@ -122,6 +122,8 @@ class DataSource:
     own; empty where one file holds all classes."""
     annotated: tuple[str, ...] | None = None
     """Classes that were annotated in its images, as far as these do not say; None is all."""
+    split: str = ""
+    """Split of all its images, such as ``val``; empty leaves it to the manifest or the folders."""
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.weight) or self.weight < 0:

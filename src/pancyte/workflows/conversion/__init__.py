@@ -1,0 +1,1 @@
+"""Configurations, lists of files and weights of other systems, turned into those of pancyte."""
