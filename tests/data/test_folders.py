@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from pancyte.data.folders import pair_folder, read_sources
+from pancyte.data.folders import Layout, pair_folder, read_sources
 from pancyte.data.records import DataSource
 from pancyte.errors import InputError
 
@@ -17,7 +19,7 @@ def touch(folder, *names):
 
 
 def pairs(folder, **options):
-    pairing = pair_folder(folder, **options)
+    pairing = pair_folder(folder, Layout(**options))
     pairing.check_complete()
     return {
         r.image.relative_to(folder).as_posix(): r.labels.relative_to(folder).as_posix()
@@ -108,7 +110,7 @@ def test_what_cannot_be_paired_is_said(tmp_path, names, message) -> None:
 def test_masks_subdir_needs_a_folder_of_labels(tmp_path) -> None:
     touch(tmp_path, "a.tif", "a_mask.tif")
     with pytest.raises(InputError, match="masks_subdir is 'deep'"):
-        pair_folder(tmp_path, masks_subdir="deep")
+        pair_folder(tmp_path, Layout(masks_subdir="deep"))
 
 
 def test_a_missing_folder_is_named(tmp_path) -> None:
@@ -135,3 +137,138 @@ def test_a_source_with_files_left_over_is_refused(tmp_path) -> None:
     touch(tmp_path, "a.tif", "a_mask.tif", "b.tif")
     with pytest.raises(InputError, match="1 of 2 images have no labels"):
         read_sources([DataSource(path=tmp_path)])
+
+
+CLASSES = ("nucleus", "cell")
+
+
+def class_files(folder, layout):
+    pairing = pair_folder(folder, layout)
+    return {
+        r.image.stem: [(name, p.relative_to(folder).as_posix()) for name, p in r.class_labels]
+        for r in pairing.records
+    }
+
+
+@pytest.mark.parametrize(
+    ("masks", "subdir"), [("masks", ""), ("Labels", ""), ("masks/x/final", "x/final"), ("", "")]
+)
+def test_a_folder_for_each_class_makes_the_classes_of_one_data_set(tmp_path, masks, subdir) -> None:
+    root = f"{masks}/" if masks else ""
+    touch(tmp_path, "images/a.tif", "images/b.tif", f"{root}Nucleus/a_mask.png")
+    touch(tmp_path, f"{root}Nucleus/b.tif", f"{root}cell/a.tif", f"{root}cell/b.tif")
+    layout = Layout(masks_subdir=subdir, classes=CLASSES)
+    pair_folder(tmp_path, layout).check_complete()
+    assert class_files(tmp_path, layout) == {
+        "a": [("nucleus", f"{root}Nucleus/a_mask.png"), ("cell", f"{root}cell/a.tif")],
+        "b": [("nucleus", f"{root}Nucleus/b.tif"), ("cell", f"{root}cell/b.tif")],
+    }
+
+
+def test_a_class_that_an_image_lacks_is_said(tmp_path) -> None:
+    touch(tmp_path, "images/a.tif", "images/b.tif", "images/c.tif", "masks/nucleus/a.tif")
+    touch(tmp_path, "masks/nucleus/b.tif", "masks/cell/b.tif", "masks/cell/x.tif")
+    pairing = pair_folder(tmp_path, Layout(classes=CLASSES))
+    assert [r.image.stem for r in pairing.records] == ["a", "b"]
+    assert [(path.name, lacks) for path, lacks in pairing.unmatched] == [
+        ("c.tif", "labels"),
+        ("x.tif", "image"),
+        ("a.tif", "labels of the class cell"),
+    ]
+    with pytest.raises(
+        InputError, match=r"1 of 2 images lack a class \(a.tif has no labels of 'ce"
+    ):
+        pairing.check_complete()
+
+
+def test_a_class_without_a_folder_is_said(tmp_path) -> None:
+    touch(tmp_path, "images/a.tif", "masks/nucleus/a.tif", "masks/cells/a.tif")
+    expected = r"masks: expected a folder .* none for 'cell' among cells, nucleus"
+    with pytest.raises(InputError, match=expected):
+        pair_folder(tmp_path, Layout(classes=CLASSES))
+    (tmp_path / "images").rename(tmp_path / "pictures")
+    with pytest.raises(InputError, match=r"since classes is \('cell',\), but got masks"):
+        pair_folder(tmp_path, Layout(classes=("cell",)))
+
+
+def test_variants_of_labels_are_asked_about(tmp_path) -> None:
+    """Several variants of the masks of the same images, as Mediar-V's data sets have them."""
+    touch(tmp_path, "images/a.tif", "masks/cA/a.tif", "masks/cB/a.tif")
+    expected = r"folders cA, cB, .* masks_subdir=cA, or, .* classes=\[\"cA\", \"cB\"\]"
+    with pytest.raises(InputError, match=expected):
+        pair_folder(tmp_path)
+    assert pairs(tmp_path, masks_subdir="cB") == {"images/a.tif": "masks/cB/a.tif"}
+
+
+def test_splits_inside_of_the_folders_of_images_and_labels(tmp_path) -> None:
+    for split in ("train", "Val"):
+        touch(tmp_path, f"images/{split}/{split}.tif", f"masks/{split}/{split}.tif")
+    touch(tmp_path, "images/other/x.tif", "masks/other/x.tif")
+    found = {r.image.stem: r.split for r in pair_folder(tmp_path).records}
+    assert found == {"train": "train", "Val": "val", "x": ""}
+
+
+@pytest.mark.parametrize("names", [["images/a.tif"], ["a.tif"], ["train/a.tif", "train/b.png"]])
+def test_images_without_labels_are_kept_when_told(tmp_path, names) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(InputError, match="expected label files, but found none"):
+        pair_folder(tmp_path)
+    pairing = pair_folder(tmp_path, Layout(keep_unlabeled=True))
+    pairing.check_complete()
+    assert [r.labels for r in pairing.records] == [None] * len(names)
+
+
+def test_images_with_and_without_labels_are_kept_together(tmp_path) -> None:
+    touch(tmp_path, "images/a.tif", "images/b.tif", "masks/b.tif")
+    found = pair_folder(tmp_path, Layout(keep_unlabeled=True))
+    assert [(r.image.stem, r.labels is None) for r in found.records] == [("a", True), ("b", False)]
+    assert not found.unmatched
+
+
+def write_run(folder, *names, written=()):
+    document = {"pancyte": "1", "images": [{"labels": name} for name in names], "written": written}
+    (folder / "run.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_predictions_beside_images_are_neither_images_nor_truth(tmp_path) -> None:
+    touch(tmp_path, "a.tif", "a_labels.tif", "a_overlay.png", "b.tif", "b_mask.tif", "b_labels.tif")
+    write_run(tmp_path, "a_labels.tif", written=["a_overlay.png", "b_labels.tif"])
+    pairing = pair_folder(tmp_path)
+    assert {r.image.stem: r.labels.name for r in pairing.records} == {"b": "b_mask.tif"}
+    assert [path.name for path in pairing.images_without_labels] == ["a.tif"]
+
+
+def test_predictions_alone_are_no_truth(tmp_path) -> None:
+    touch(tmp_path, "images/a.tif", "masks/a_labels.tif")
+    write_run(tmp_path / "masks", "a_labels.tif")
+    with pytest.raises(InputError, match="The 1 files that pancyte predicted there, .* no truth"):
+        pair_folder(tmp_path)
+    (tmp_path / "masks/run.json").write_text("[]", encoding="utf-8")
+    assert len(pair_folder(tmp_path).records) == 1
+    (tmp_path / "masks/run.json").write_text("no JSON", encoding="utf-8")
+    assert len(pair_folder(tmp_path).records) == 1
+
+
+def test_a_source_says_how_its_folder_is_laid_out_and_what_was_annotated(tmp_path) -> None:
+    touch(tmp_path, "images/a.tif", "masks/v2/nucleus/a.tif", "masks/v2/cell/a.tif", "b.tif")
+    layout = {"masks_subdir": "v2", "classes": CLASSES}
+    source = DataSource(path=tmp_path, annotated=("nucleus",), split="val", **layout)
+    (record,) = read_sources([source])
+    assert [name for name, _ in record.class_labels] == ["nucleus", "cell"]
+    assert (record.annotated, record.split) == (("nucleus",), "val")
+    manifest = tmp_path / "all.csv"
+    manifest.write_text("image,annotated\nimages/a.tif,cell\nb.tif,\n", encoding="utf-8")
+    read = read_sources([DataSource(path=manifest, annotated=("nucleus",))])
+    assert [r.annotated for r in read] == [("cell",), ("nucleus",)]
+    with pytest.raises(InputError, match=r"all.csv: masks_subdir and classes say how a folder"):
+        read_sources([DataSource(path=manifest, masks_subdir="v2")])
+
+
+def test_an_image_in_two_splits_of_two_sources_is_refused(tmp_path) -> None:
+    touch(tmp_path, "a.tif", "a_mask.tif")
+    for split in ("train", "val"):
+        text = f"image,labels,split\na.tif,a_mask.tif,{split}\n"
+        (tmp_path / f"{split}.csv").write_text(text, encoding="utf-8")
+    sources = [DataSource(path=tmp_path / f"{split}.csv") for split in ("train", "val")]
+    with pytest.raises(InputError, match=r"a.tif in train and val. A score on an image"):
+        read_sources(sources)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.data.folders import Pairing, pair_folder
+from pancyte.data.folders import Layout, Pairing, pair_folder
 from pancyte.data.patches import read_pixels
 from pancyte.data.records import TEST, TRAIN, VAL, Record, read_manifest, write_manifest
 from pancyte.data.splits import assign_splits
@@ -175,7 +175,7 @@ def prepare(
 def _find(source: Path, config: PrepareConfig) -> Pairing:
     if source.is_file():
         return Pairing(source, read_manifest(source), (), ())
-    pairing = pair_folder(source, masks_subdir=config.masks_subdir)
+    pairing = pair_folder(source, Layout(config.masks_subdir))
     if not config.skip_unmatched or not pairing.records:
         pairing.check_complete()
     return pairing
