@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pancyte.config import apply_overrides, from_mapping, read_config, to_mapping, to_toml
 from pancyte.errors import ConfigError
 from pancyte.params import params
+from pancyte.workflows.train_config import TrainConfig
 
 
 @params
@@ -173,3 +174,21 @@ def test_missing_file_and_unknown_format(tmp_path) -> None:
 def test_bad_overrides_say_what_was_expected(override, message) -> None:
     with pytest.raises(ConfigError, match=message):
         apply_overrides({"decoding": {"min_size": 3}}, [override])
+
+
+def test_names_are_taken_in_any_letter_case() -> None:
+    base = {"data": [{"path": "a"}], "out": "b"}
+    settings = {"optimizer": "AdamW", "schedule": "COSINE"}
+    config = from_mapping(TrainConfig, {**base, "optimization": settings}, where="f")
+    assert (config.optimization.optimizer, config.optimization.schedule) == ("adamw", "cosine")
+    task = {"kind": "Flow", "architecture": {"kind": "Encoder_Decoder", "decoder": "UNet"}}
+    config = from_mapping(TrainConfig, {**base, "task": task}, where="f")
+    assert config.task.architecture.decoder == "unet"
+    assert settings["optimizer"] == "AdamW"
+
+
+def test_a_name_that_is_not_known_is_answered_by_all_that_are_and_the_nearest() -> None:
+    settings = {"schedule": "CosineAnnealing"}
+    mapping = {"data": [{"path": "a"}], "out": "b", "optimization": settings}
+    with pytest.raises(ConfigError, match=r"'exponential', got .*\(did you mean 'cosine'\?\)"):
+        from_mapping(TrainConfig, mapping, where="f")

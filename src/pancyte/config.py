@@ -8,9 +8,11 @@ misspelling, the key that was probably meant.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, get_args, get_type_hints
@@ -19,7 +21,7 @@ import tomli_w
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from pancyte.errors import ConfigError
+from pancyte.errors import ConfigError, near_miss
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,8 +133,13 @@ def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T
     where
         Named at the start of an error message: the file, or the option.
     """
+    values = _replaced(mapping, _NONE, None)
     try:
-        return TypeAdapter(cls).validate_python(_replaced(mapping, _NONE, None))
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            # Names may be written in any letter case; what is then still wrong is told.
+            return TypeAdapter(cls).validate_python(_in_known_case(values, error))
     except ValidationError as error:
         known = sorted(set(_field_names(cls)))
         # A union reports what each of its members expected; the user reads each key once.
@@ -205,6 +212,29 @@ def _replaced(value: Any, old: object, new: object) -> Any:  # noqa: ANN401 - pl
     return [_replaced(item, old, new) for item in value] if isinstance(value, list) else value
 
 
+def _in_known_case(values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """Return values in which names that differ by letter case alone are written as declared."""
+    values = copy.deepcopy(values)
+    for detail in error.errors(include_url=False):
+        if detail["type"] != "literal_error" or not isinstance(detail["input"], str):
+            continue
+        same = [n for n in _choices(detail) if n.casefold() == detail["input"].casefold()]
+        table: Any = values
+        # Between the keys stand names of the members of unions.
+        *parents, last = detail["loc"]
+        for part in parents:
+            is_index = isinstance(table, list | tuple) and isinstance(part, int)
+            if is_index or (isinstance(table, dict) and part in table):
+                table = table[part]
+        if same and isinstance(table, dict) and last in table:
+            table[last] = same[0]
+    return values
+
+
+def _choices(detail: ErrorDetails) -> list[str]:
+    return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
+
+
 def _describe(detail: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
     """Return the path of a key and what is wrong with it."""
     *parents, last = detail["loc"] or ("",)
@@ -220,6 +250,9 @@ def _describe(detail: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
     if detail["type"] == "missing":
         return path, f"the key {path!r} is missing"
     message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "literal_error":
+        hint = near_miss(str(detail["input"]), _choices(detail)).replace(" Did", " (did")
+        return path, f"{path}: {message}, got {detail['input']!r}{hint}{')' if hint else ''}"
     if detail["type"] != "value_error":  # which says itself what it got
         message = f"{_IN_WORDS.get(detail['type'], message)}, got {detail['input']!r}"
     return path, f"{path}: {message}" if path else message

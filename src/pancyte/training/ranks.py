@@ -163,7 +163,7 @@ class _Gather(torch.autograd.Function):
 
 def _gathered(outputs: Any, ranks: Ranks) -> Any:  # noqa: ANN401 - tensors at any depth
     if isinstance(outputs, Tensor):
-        return _Gather.apply(outputs, ranks)  # type: ignore[no-untyped-call]
+        return _Gather.apply(outputs, ranks)
     if isinstance(outputs, dict):
         return {name: _gathered(value, ranks) for name, value in outputs.items()}
     if isinstance(outputs, list | tuple):

@@ -94,10 +94,10 @@ def _describe_data(data: TrainingData, plan: Plan, config: TrainConfig) -> list[
         )
     ]  # fmt: skip
     epochs = plan.steps / plan.epoch_steps
+    patches = config.batch * config.optimization.accumulate
     return [
         f"Images: {', '.join(used)}",
-        f"Length: {plan.steps} steps of {config.batch * config.optimization.accumulate} patches, "
-        f"that is {epochs:.4g} epochs of {plan.epoch_steps} steps",
+        f"Length: {plan.steps} steps of {patches} patches, {epochs:.4g} epochs",
     ]
 
 

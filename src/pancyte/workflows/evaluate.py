@@ -125,8 +125,8 @@ def evaluate(
     rng = np.random.default_rng(config.seed)
     result = Evaluation(tuple(rows), summarize(rows, empty=config.empty_score, rng=rng), config)
     if folder is not None:
-        name = predictions if isinstance(predictions, Path | str) else predictions.name
-        result.write(folder, {"predictions": str(name), "truth": str(truth)})
+        source = predictions if isinstance(predictions, Path | str) else predictions.name
+        result.write(folder, {"predictions": str(source), "truth": str(truth)})
     return result
 
 

@@ -24,6 +24,7 @@ from pancyte.io.bitmaps import write_png
 from pancyte.io.files import remove_stale, sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
+from pancyte.ops.selection import keep_objects
 from pancyte.params import params
 from pancyte.runtime import PrecisionChoice, using_threads, warm_up
 from pancyte.tasks import Task
@@ -76,7 +77,8 @@ class PredictConfig:
     tiling: Tiling = Tiling()
     """Size and overlap of the tiles that the network sees."""
     decoding: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the model's task for finding objects that differ from those of the model."""
+    """Settings of the model's task for finding objects that differ from those of the model; those
+    of one class are in a table of its name, such as ``decoding.nucleus.min_size``."""
 
     def __post_init__(self) -> None:
         if self.diameter is not None and not 0 < self.diameter < np.inf:
@@ -171,7 +173,12 @@ def load_model(config: PredictConfig) -> Model:
     """
     model = load(config.model, device=config.device, precision=config.precision)
     mapping = to_mapping(model.task)
-    mapping["decoding"] = {**mapping.get("decoding", {}), **config.decoding}
+    of_class = {name: config.decoding[name] for name in model.classes if name in config.decoding}
+    general = {key: value for key, value in config.decoding.items() if key not in of_class}
+    mapping["decoding"] = {**mapping.get("decoding", {}), **general}
+    for name, changes in of_class.items():
+        before = mapping.setdefault("class_decoding", {})
+        before[name] = {**before.get(name, {}), **changes}
     task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
     return replace(model, task=task, tiling=config.tiling)
 
@@ -276,7 +283,7 @@ def segment_file(
     found = replace(found, warnings=reading_notes(read) + found.warnings)
     for warning in found.warnings:
         _LOGGER.warning("%s: %s", name, warning)
-    return read, _keep_wanted(found, config)
+    return read, _keep_wanted(found, config, model)
 
 
 def _write_results(
@@ -307,23 +314,15 @@ def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:
     }
 
 
-def _keep_wanted(found: Segmentation, config: PredictConfig) -> Segmentation:
+def _keep_wanted(found: Segmentation, config: PredictConfig, model: Model) -> Segmentation:
     """Leave out objects that are unsure or small, and number the others 1..n again."""
     keep = found.objects["score"] >= config.min_score
     if config.min_area > 0:
         keep &= found.objects["area"] >= config.min_area
     if keep.all():
         return found
-    labels = np.zeros_like(found.labels)
-    new_ids = np.zeros(found.objects.num_objects, np.int32)
-    for k, name in enumerate(found.classes):
-        rows = np.flatnonzero(found.objects["class"] == name)
-        new_ids[rows] = np.where(keep[rows], np.cumsum(keep[rows]), 0)
-        table = np.zeros(int(found.labels[k].max(initial=0)) + 1, np.int32)
-        table[found.objects["label"][rows]] = new_ids[rows]
-        labels[k] = table[found.labels[k]]
-    objects = found.objects.with_columns({"label": new_ids}).select(keep)
-    return replace(found, labels=labels, objects=objects)
+    # A child whose parent goes is an orphan then.
+    return model.task.relate(keep_objects(found, np.asarray(keep, dtype=np.bool_)))
 
 
 def _raise_failures(results: Results, out: Path) -> None:

@@ -61,5 +61,5 @@ def read_program(path: Path, overrides: Sequence[str] = ()) -> Program:
     if overrides:
         mapping = apply_overrides(to_mapping(config), overrides)
         config = from_mapping(TrainConfig, mapping, where=str(path))
-    parts = {name: defined[name] for name in _PARTS if name in defined}
+    parts: dict[str, Any] = {name: defined[name] for name in _PARTS if name in defined}
     return Program(resolve_paths(config, path.resolve().parent), parts)

@@ -144,7 +144,8 @@ def score_images(
             annotated = {name: bool(v.any()) for name, v in zip(model.classes, valid, strict=True)}
         planes = zip(model.classes, truth, prediction, strict=True)
         matchings = {
-            name: match(*pair, (_IOU,)) if annotated[name] else None for name, *pair in planes
+            name: match(true, found, (_IOU,)) if annotated[name] else None
+            for name, true, found in planes
         }
         own = {name: float(metric(truth, prediction)) for name, metric in (metrics or {}).items()}
         yield ImageScores(record, matchings, own)
