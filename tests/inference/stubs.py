@@ -55,7 +55,7 @@ class BrightTask:
         vectors = torch.stack([scalars, -scalars], dim=2)
         return Maps(scalars, vectors)
 
-    def decode(self, maps, *, scale=1.0):
+    def decode(self, maps, *, scale=1.0, part=None):
         plane = cc3d.connected_components(maps.scalars[0] > 0.5, connectivity=4).astype(np.int32)
         count = int(plane.max(initial=0))
         columns = {
@@ -64,6 +64,9 @@ class BrightTask:
             "score": np.linspace(1.0, 0.5, count, dtype=np.float32),
         }
         return Segmentation(plane[None], ObjectTable(columns), self.classes)
+
+    def relate(self, found):
+        return found
 
 
 def image_of_discs(shape, diameter, *, spacing=2.0):

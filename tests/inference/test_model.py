@@ -138,7 +138,7 @@ def test_segment_resizes_by_the_given_diameter(diameter):
 
 
 def test_segment_of_a_large_image_estimates_in_samples(monkeypatch):
-    monkeypatch.setattr("pancyte.inference.model._SAMPLE_PIXELS", 200 * 200)
+    monkeypatch.setattr("pancyte.inference.passes._SAMPLE_PIXELS", 200 * 200)
     image = image_of_discs((600, 600), 15.0)
     tiles = []
 
@@ -156,10 +156,10 @@ def test_objects_that_vanish_when_shrunk_leave_the_table():
     class Speckled(BrightTask):
         """Adds single pixels at the scale of the network, which no pixel of the image shows."""
 
-        def decode(self, maps, *, scale=1.0):
+        def decode(self, maps, *, scale=1.0, part=None):
             scalars = maps.scalars.copy()
             scalars[0, 1:8:4, 1:40:4] = 1.0
-            return super().decode(replace(maps, scalars=scalars), scale=scale)
+            return super().decode(replace(maps, scalars=scalars), scale=scale, part=part)
 
     found = Model(Speckled(), BrightNetwork()).segment(image, diameter=7.5)
 

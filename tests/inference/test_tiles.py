@@ -6,10 +6,21 @@ from torch import nn
 
 from pancyte.errors import CheckpointError
 from pancyte.inference.tiles import Tiling, predict_tiles
+from pancyte.inference.tta import Predictor
+from pancyte.inference.view import View
 from pancyte.nn.compact import CompactNet
 from pancyte.ops.resample import Shape
 from pancyte.tasks import FlowTask
 from pancyte.types import Maps
+
+
+def predict(task, network, pixels, precision="float32", **settings):
+    """Predict tiles of pixels that are taken as they are, normalized already."""
+    channels, height, width = pixels.shape
+    window = slice(0, height), slice(0, width)
+    unchanged = np.zeros(channels), np.ones(channels)
+    view = View(pixels, unchanged, channels, window, (height, width))
+    return predict_tiles(Predictor(((task, network),), precision=precision), view, **settings)
 
 
 def random_image(shape: Shape, channels=3):
@@ -49,7 +60,7 @@ def test_tiles_equal_the_whole_image_for_a_network_that_fits_into_the_overlap(sh
     padded = tuple(-(-size // 32) * 32 for size in shape)
     pixels = random_image(padded)
 
-    tiled = predict_tiles(task, network, pixels, tiling=Tiling(tile=64, overlap=32, batch=batch))
+    tiled = predict(task, network, pixels, tiling=Tiling(tile=64, overlap=32, batch=batch))
 
     expected = whole(task, network, pixels)
     np.testing.assert_allclose(tiled.scalars, expected.scalars, atol=1e-5)
@@ -63,7 +74,7 @@ def test_a_network_that_sees_farther_than_the_overlap_differs_at_seams():
     task = FlowTask(classes=("a", "b"))
     pixels = random_image((64, 160))
 
-    tiled = predict_tiles(task, network, pixels, tiling=Tiling(tile=64, overlap=16))
+    tiled = predict(task, network, pixels, tiling=Tiling(tile=64, overlap=16))
 
     assert np.abs(tiled.vectors - whole(task, network, pixels).vectors).max() > 1e-3
 
@@ -73,7 +84,7 @@ def test_compact_network_gives_maps_of_any_size(shape):
     task = FlowTask()
     network = task.network()
 
-    maps = predict_tiles(task, network, random_image(shape), tiling=Tiling(tile=128, overlap=32))
+    maps = predict(task, network, random_image(shape), tiling=Tiling(tile=128, overlap=32))
 
     assert maps.scalars.shape == (1, *shape)
     assert maps.vectors.shape == (1, 2, *shape)
@@ -86,7 +97,7 @@ def test_an_image_smaller_than_a_tile_is_what_the_network_says_of_it():
     network = CompactNet(1).eval()
     pixels = random_image((50, 70))
 
-    maps = predict_tiles(task, network, pixels)
+    maps = predict(task, network, pixels)
 
     np.testing.assert_allclose(maps.vectors, whole(task, network, pixels).vectors, atol=1e-5)
 
@@ -94,7 +105,7 @@ def test_an_image_smaller_than_a_tile_is_what_the_network_says_of_it():
 def test_a_constant_field_is_reproduced_exactly_at_seams():
     pixels = np.full((3, 150, 130), 0.3, dtype=np.float32)
 
-    maps = predict_tiles(BrightTask(), BrightNetwork(), pixels, tiling=Tiling(tile=64, overlap=16))
+    maps = predict(BrightTask(), BrightNetwork(), pixels, tiling=Tiling(tile=64, overlap=16))
 
     assert (maps.scalars == np.float32(0.3)).all()
     assert (maps.vectors[:, 1] == -np.float32(0.3)).all()
@@ -106,8 +117,8 @@ def test_bfloat16_stays_close_and_returns_float32():
     network = CompactNet(1).eval()
     pixels = random_image((64, 64))
 
-    exact = predict_tiles(task, network, pixels)
-    short = predict_tiles(task, network, pixels, precision="bfloat16")
+    exact = predict(task, network, pixels)
+    short = predict(task, network, pixels, precision="bfloat16")
 
     assert short.vectors.dtype == np.float32
     difference = np.abs(short.scalars - exact.scalars)
@@ -121,7 +132,7 @@ def test_the_network_is_evaluated_and_left_as_it_was():
     pixels = random_image((32, 32))
     pixels.setflags(write=False)
 
-    predict_tiles(task, network, pixels)
+    predict(task, network, pixels)
 
     assert network.training
     after = network.state_dict()
@@ -131,7 +142,7 @@ def test_the_network_is_evaluated_and_left_as_it_was():
 def test_progress_is_reported_for_each_batch():
     calls = []
 
-    predict_tiles(
+    predict(
         BrightTask(),
         BrightNetwork(),
         np.zeros((3, 64, 150), dtype=np.float32),
@@ -149,7 +160,7 @@ def test_values_that_are_not_finite_are_an_error(value):
             return torch.full_like(images[:, :1], value)
 
     with pytest.raises(CheckpointError, match="not finite.*precision=float32"):
-        predict_tiles(BrightTask(), Broken(), np.zeros((3, 9, 9), dtype=np.float32))
+        predict(BrightTask(), Broken(), np.zeros((3, 9, 9), dtype=np.float32))
 
 
 def test_maps_of_another_size_than_the_tile_are_an_error():
@@ -158,7 +169,7 @@ def test_maps_of_another_size_than_the_tile_are_an_error():
             return images[:, :1, ::2, ::2]
 
     with pytest.raises(ValueError, match=r"as large as the tile \(32, 64\), but got"):
-        predict_tiles(BrightTask(), Shrinking(), np.zeros((3, 32, 64), dtype=np.float32))
+        predict(BrightTask(), Shrinking(), np.zeros((3, 32, 64), dtype=np.float32))
 
 
 @pytest.mark.parametrize(
@@ -183,8 +194,8 @@ def test_a_gpu_gives_the_same_maps():
     task = FlowTask()
     network = CompactNet(1).eval()
     pixels = random_image((100, 90))
-    expected = predict_tiles(task, network, pixels)
+    expected = predict(task, network, pixels)
 
-    found = predict_tiles(task, network.cuda(), pixels)
+    found = predict(task, network.cuda(), pixels)
 
     np.testing.assert_allclose(found.scalars, expected.scalars, atol=1e-2)

@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pancyte.ops.resample import resize_image, resize_labels, resize_maps, scaled_shape
+from pancyte.ops.resample import (
+    resize_image,
+    resize_labels,
+    resize_maps,
+    resize_window,
+    scaled_shape,
+    source_window,
+)
 from pancyte.types import Maps
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -109,3 +116,23 @@ def test_resize_refuses_empty_sizes(resize, old, new):
 
 def test_scaled_shape_is_at_least_one_pixel():
     assert scaled_shape((7, 1000), 0.01) == (1, 10)
+
+
+@given(sizes, sizes, st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_window_is_resized_as_the_whole_is_and_reads_no_more_than_it_says(old, new, data):
+    window = []
+    for size in new:
+        start = data.draw(st.integers(0, size - 1))
+        window.append(slice(start, data.draw(st.integers(start + 1, size))))
+    pixels = np.random.RandomState(0).uniform(-1, 1, size=(2, *old)).astype(np.float32)
+    asked = []
+
+    def read(rows, columns):
+        asked.append((rows, columns))
+        return pixels[:, rows, columns]
+
+    found = resize_window(read, old, new, tuple(window))
+
+    np.testing.assert_array_equal(found, resize_image(pixels, new)[:, *window])
+    assert asked == [source_window(old, new, tuple(window))]

@@ -3,12 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pancyte.ops.tiling import Blender, cut_tile, tile_grid
+from pancyte.ops.tiling import Blender, covered_window, cut_tile, tile_grid
 
 grids = st.tuples(
     st.tuples(st.integers(1, 70), st.integers(1, 70)),
     st.sampled_from([(8, 0, 1), (8, 4, 1), (8, 4, 2), (16, 6, 4), (12, 4, 4), (32, 16, 8)]),
 )
+
+
+def reader(image):
+    return lambda rows, columns: image[:, rows, columns]
 
 
 def make_grid(case):
@@ -24,9 +28,30 @@ def test_cutting_and_blending_the_identity_returns_the_image(case):
     blender = Blender(grid, 2)
 
     for tile in grid.tiles:
-        blender.add(tile, cut_tile(image, grid, tile))
+        blender.add(tile, cut_tile(reader(image), grid, tile))
 
     np.testing.assert_allclose(blender.result(), image, atol=1e-6)
+
+
+@given(grids, st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_window_is_blended_as_the_whole_is(case, data):
+    grid = make_grid(case)
+    window = []
+    for size in grid.image:
+        start = data.draw(st.integers(0, size - 1))
+        window.append(slice(start, data.draw(st.integers(start + 1, size))))
+    values = np.random.RandomState(0).normal(size=(len(grid.tiles), 2, *grid.tile))
+    whole, part = Blender(grid, 2), Blender(grid, 2, tuple(window))
+
+    for tile, value in zip(grid.tiles, values.astype(np.float32), strict=True):
+        whole.add(tile, value)
+        rows, columns = covered_window(grid, tile)
+        part.add(tile, value)
+        assert rows.start >= tile.start[0]
+        assert columns.stop <= grid.image[1]
+
+    assert np.array_equal(part.result(), whole.result()[:, *window])
 
 
 @given(grids, st.floats(width=32, allow_nan=False, min_value=-(2.0**100), max_value=2.0**100))
@@ -91,7 +116,7 @@ def test_cut_tile_mirrors_beyond_the_image_and_repeats_where_it_cannot():
     image = np.array([[[1, 2, 3, 4, 5]]], dtype=np.float32)
     grid = tile_grid((1, 5), tile=8, overlap=0, multiple=8)
 
-    tile = cut_tile(image, grid, grid.tiles[0])
+    tile = cut_tile(reader(image), grid, grid.tiles[0])
 
     assert tile.shape == (1, 8, 8)
     assert tile[0, 0].tolist() == [1, 2, 3, 4, 5, 4, 3, 2]

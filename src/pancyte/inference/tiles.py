@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 
-from pancyte.errors import CheckpointError
-from pancyte.ops.tiling import Blender, TileGrid, cut_tile, tile_grid
+from pancyte.ops.tiling import Blender, covered_window, cut_tile, tile_grid
 from pancyte.params import params
 from pancyte.types import Maps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Sequence
 
-    from torch import Tensor, nn
-
-    from pancyte.protocols import Task
-    from pancyte.runtime import Precision
-    from pancyte.types import FloatArray
+    from pancyte.inference.tta import Predictor
+    from pancyte.inference.view import View
+    from pancyte.types import FloatArray, Window
 
 # The coarsest stride of common encoders. A tile that starts at a multiple of it goes through the
 # same grid of strided convolutions as the whole image would.
@@ -53,41 +48,119 @@ class Tiling:
             raise ValueError(f"Expected batch to be at least 1, but got {self.batch}")
 
 
+class TiledMaps:
+    """The maps of an image of any size, window by window.
+
+    Parameters
+    ----------
+    predictor
+        What looks at the tiles.
+    view
+        The image as the network sees it.
+    tiling
+        Size and overlap of the tiles.
+    on_tile
+        Called with the number of finished tiles and that of all tiles.
+
+    Notes
+    -----
+    Tiles lie on one grid over the whole image, so that a window gives the values that the whole
+    would have there. A tile is predicted when a window first reaches into it; windows that follow
+    find it among those that were kept for them.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        view: View,
+        *,
+        tiling: Tiling,
+        on_tile: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._predictor, self._view, self._batch = predictor, view, tiling.batch
+        self._on_tile = on_tile or _no_report
+        self.shape = view.shape
+        """Height and width of the maps."""
+        self._grid = tile_grid(
+            view.shape, tile=tiling.tile, overlap=tiling.overlap, multiple=_MULTIPLE
+        )
+        self._covered = [covered_window(self._grid, tile) for tile in self._grid.tiles]
+        self._kept: dict[int, FloatArray] = {}
+        self._done = 0
+        self._num_scalars, self._vectors_shape = 0, (0, 0)
+
+    def tiles_of(self, window: Window) -> set[int]:
+        """Return the tiles of which a window needs something."""
+        return {
+            index
+            for index, parts in enumerate(self._covered)
+            if all(
+                a.start < b.stop and b.start < a.stop for a, b in zip(parts, window, strict=True)
+            )
+        }
+
+    def read(self, window: Window, *, keep: Collection[int] = ()) -> Maps[FloatArray]:
+        """Return the maps of a window, and keep the tiles that later windows will ask for."""
+        needed = sorted(self.tiles_of(window))
+        blender: Blender | None = None
+        for place, index in enumerate(needed):
+            if index not in self._kept:
+                missing = [i for i in needed[place:] if i not in self._kept]
+                self._predict(missing[: self._batch])
+            if blender is None:
+                blender = Blender(self._grid, len(self._kept[index]), window)
+            blender.add(self._grid.tiles[index], self._kept[index])
+            if index not in keep:
+                del self._kept[index]
+        assert blender is not None  # noqa: S101 - every pixel lies in a tile
+        values = blender.result()
+        vectors = values[self._num_scalars :]
+        return Maps(
+            values[: self._num_scalars],
+            vectors.reshape(*self._vectors_shape, *values.shape[1:]),
+        )
+
+    def _predict(self, indices: Sequence[int]) -> None:
+        tiles = [cut_tile(self._view.read, self._grid, self._grid.tiles[i]) for i in indices]
+        maps = self._predictor.predict(np.stack(tiles))
+        self._num_scalars = maps.scalars.shape[1]
+        self._vectors_shape = (maps.vectors.shape[1], maps.vectors.shape[2])
+        vectors = maps.vectors.reshape(len(indices), -1, *maps.vectors.shape[3:])
+        for place, index in enumerate(indices):
+            self._kept[index] = np.concatenate([maps.scalars[place], vectors[place]])
+        self._done += len(indices)
+        self._on_tile(self._done, len(self._grid.tiles))
+
+
 def predict_tiles(
-    task: Task,
-    network: nn.Module,
-    pixels: FloatArray,
+    predictor: Predictor,
+    view: View,
     *,
     tiling: Tiling | None = None,
-    precision: Precision = "float32",
     on_tile: Callable[[int, int], None] | None = None,
 ) -> Maps[FloatArray]:
     """Predict the maps of an image.
 
     Parameters
     ----------
-    task
-        Says how the network is run on a batch of tiles.
-    network
-        On the device where it shall run. It is put into evaluation mode meanwhile.
-    pixels : float32 array of shape (C, Y, X)
-        Normalized, with the channels that the network expects.
+    predictor
+        Networks, and the symmetries under which they see each tile.
+    view
+        The image as the networks see it.
     tiling
         Size and overlap of the tiles; None for the default.
-    precision
-        What convolutions are computed in. The maps are float32 in any case.
     on_tile
         Called with the number of finished tiles and that of all tiles.
 
     Returns
     -------
     Maps
-        Of the image's size, float32.
+        Of the view's size, float32.
 
     Raises
     ------
     CheckpointError
-        The network gave values that are not finite.
+        A network gave values that are not finite.
 
     Notes
     -----
@@ -95,67 +168,9 @@ def predict_tiles(
     components per pixel, and for one batch of tiles 4 * batch * tile^2 * (C + S + D * V) and what
     the network needs. An image that is not larger than a tile goes through the network as one.
     """
-    tiling = tiling or Tiling()
-    height, width = pixels.shape[-2:]
-    grid = tile_grid((height, width), tile=tiling.tile, overlap=tiling.overlap, multiple=_MULTIPLE)
-    blender: Blender | None = None
-    num_scalars, vectors_shape = 0, torch.Size()
-    with _evaluating(network), _autocast(network, precision):
-        for first in range(0, len(grid.tiles), tiling.batch):
-            tiles = grid.tiles[first : first + tiling.batch]
-            images = np.stack([cut_tile(pixels, grid, tile) for tile in tiles])
-            maps = task.infer(network, _to_device(images, network))
-            values = _stack_maps(maps, grid)
-            if blender is None:
-                blender = Blender(grid, values.shape[1])
-                num_scalars, vectors_shape = maps.scalars.shape[1], maps.vectors.shape[1:3]
-            for tile, value in zip(tiles, values, strict=True):
-                blender.add(tile, value)
-            if on_tile is not None:
-                on_tile(first + len(tiles), len(grid.tiles))
-    assert blender is not None  # noqa: S101 - a grid has at least one tile
-    joined = blender.result()
-    return Maps(joined[:num_scalars], joined[num_scalars:].reshape(*vectors_shape, height, width))
+    maps = TiledMaps(predictor, view, tiling=tiling or Tiling(), on_tile=on_tile)
+    return maps.read((slice(0, view.shape[0]), slice(0, view.shape[1])))
 
 
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        network.train(training)
-
-
-def _autocast(network: nn.Module, precision: Precision) -> torch.autocast:
-    return torch.autocast(
-        _device(network).type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
-    )
-
-
-def _device(network: nn.Module) -> torch.device:
-    parameter = next(network.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def _to_device(images: FloatArray, network: nn.Module) -> Tensor:
-    # Channels last is what convolutions on a CPU and on tensor cores are fastest with.
-    return torch.from_numpy(images).to(_device(network), memory_format=torch.channels_last)
-
-
-def _stack_maps(maps: Maps[Tensor], grid: TileGrid) -> FloatArray:
-    """Return all values of a batch as (B, D, *tile) on the host."""
-    values = torch.cat([maps.scalars, maps.vectors.flatten(1, 2)], dim=1).float()
-    if values.shape[-2:] != grid.tile:
-        msg = f"Expected maps as large as the tile {grid.tile}, but got {tuple(values.shape)}"
-        raise ValueError(msg)
-    result: FloatArray = values.cpu().numpy()
-    if not np.isfinite(result).all():
-        msg = (
-            "The network gave values that are not finite. Its weights are damaged, or this device "
-            "computes wrongly in low precision: try --set precision=float32."
-        )
-        raise CheckpointError(msg)
-    return result
+def _no_report(done: int, total: int) -> None:
+    """Report nothing."""

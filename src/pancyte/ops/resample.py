@@ -21,9 +21,12 @@ from numba import njit
 from pancyte.types import Maps
 
 if TYPE_CHECKING:
-    from pancyte.types import FloatArray, IntArray
+    from collections.abc import Callable
+
+    from pancyte.types import FloatArray, IntArray, Window
 
 Shape = tuple[int, int]
+_Weights = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 def scaled_shape(shape: Shape, scale: float) -> Shape:
@@ -64,11 +67,63 @@ def resize_image(pixels: FloatArray, shape: Shape) -> FloatArray:
     _check(pixels.shape, shape)
     if pixels.shape[-2:] == shape:
         return pixels
-    planes = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1, *pixels.shape[-2:])
-    rows, columns = (_weights(old, new) for old, new in zip(planes.shape[1:], shape, strict=True))
-    result = np.empty((len(planes), *shape), dtype=np.float32)
-    _resize_planes(planes, *rows, *columns, result)
-    return result.reshape(*pixels.shape[:-2], *shape)
+    rows, columns = (
+        _weights(old, new, slice(0, new)) for old, new in zip(pixels.shape[-2:], shape, strict=True)
+    )
+    return _resize(pixels, rows, columns)
+
+
+def resize_window(
+    read: Callable[[slice, slice], FloatArray], old: Shape, new: Shape, window: Window
+) -> FloatArray:
+    """Return a window of what :func:`resize_image` would give, reading only what it needs.
+
+    Parameters
+    ----------
+    read
+        Returns rows and columns (..., y, x) of the image, float32.
+    old, new : (int, int)
+        Size of the image, and size to which all of it would be resized.
+    window
+        Rows and columns of the resized image.
+
+    Raises
+    ------
+    ValueError
+        A size is below 1.
+
+    Examples
+    --------
+    >>> image = np.array([[[0.0, 2.0, 4.0, 6.0]]], dtype=np.float32)
+    >>> resize_window(lambda y, x: image[:, y, x], (1, 4), (1, 2), (slice(0, 1), slice(1, 2)))
+    array([[[4.5714283]]], dtype=float32)
+    """
+    source = source_window(old, new, window)
+    if old == new:
+        return read(*source)
+    axes = [_weights(*sizes) for sizes in zip(old, new, window, strict=True)]
+    rows, columns = (
+        (first - part.start, weights) for (first, weights), part in zip(axes, source, strict=True)
+    )
+    return _resize(read(*source), rows, columns)
+
+
+def source_window(old: Shape, new: Shape, window: Window) -> Window:
+    """Return the rows and columns that :func:`resize_window` reads.
+
+    Examples
+    --------
+    >>> source_window((4, 4), (2, 2), (slice(0, 1), slice(1, 2)))
+    (slice(0, 4, None), slice(0, 4, None))
+    """
+    _check(old, new)
+    if old == new:
+        return window
+    axes = [_weights(*sizes) for sizes in zip(old, new, window, strict=True)]
+    rows, columns = (
+        slice(int(first.min()), int(first.max()) + weights.shape[1]) for first, weights in axes
+    )
+    return rows, columns
 
 
 def resize_maps(maps: Maps[FloatArray], shape: Shape) -> Maps[FloatArray]:
@@ -129,11 +184,19 @@ def _check(old: tuple[int, ...], new: Shape) -> None:
         raise ValueError(msg)
 
 
-def _weights(old: int, new: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Return the first source index (new,) and the weights (new, taps) of each target index."""
+def _resize(pixels: FloatArray, rows: _Weights, columns: _Weights) -> FloatArray:
+    planes = np.ascontiguousarray(pixels, dtype=np.float32).reshape(-1, *pixels.shape[-2:])
+    shape = len(rows[0]), len(columns[0])
+    result = np.empty((len(planes), *shape), dtype=np.float32)
+    _resize_planes(planes, *rows, *columns, result)
+    return result.reshape(*pixels.shape[:-2], *shape)
+
+
+def _weights(old: int, new: int, part: slice) -> _Weights:
+    """Return the first source index (n,) and the weights (n, taps) of each of n target indices."""
     step = old / new
     radius = max(step, 1.0)
-    center = (np.arange(new) + 0.5) * step - 0.5
+    center = (np.arange(part.start, part.stop) + 0.5) * step - 0.5
     first = np.ceil(center - radius).astype(np.int64)
     taps = min(ceil(2.0 * radius) + 1, old)
     # Sources beyond the border have no weight; the others share it.

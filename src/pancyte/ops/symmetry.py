@@ -42,6 +42,9 @@ SymmetryName = Literal[
 ]
 """Turns are counterclockwise, as a picture is seen with rows going down."""
 
+Flips = Literal[1, 3, 4, 8] | tuple[SymmetryName, ...]
+"""A usual number of symmetries, or names; see :func:`choose_symmetries`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Symmetry:

@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pancyte.types import FloatArray
+    from collections.abc import Callable
+
+    from pancyte.types import FloatArray, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,62 +96,86 @@ def tile_grid(shape: tuple[int, int], *, tile: int, overlap: int, multiple: int 
     return TileGrid(shape, (len(row_weights[0]), len(column_weights[0])), tiles)
 
 
-def cut_tile(pixels: FloatArray, grid: TileGrid, tile: Tile) -> FloatArray:
-    """Return the pixels (C, *grid.tile) of a tile of an image (C, Y, X).
+def cut_tile(read: Callable[[slice, slice], FloatArray], grid: TileGrid, tile: Tile) -> FloatArray:
+    """Return the pixels (C, *grid.tile) of a tile of an image.
 
     Beyond the end of the image they are mirrored, or, where it is too short for that, repeated.
+
+    Parameters
+    ----------
+    read
+        Returns rows and columns of the image, (C, y, x).
     """
     rows, columns = (
         _indices(start, length, size)
         for start, length, size in zip(tile.start, grid.tile, grid.image, strict=True)
     )
-    return pixels[:, rows[:, None], columns]
+    top, left = int(rows.min()), int(columns.min())
+    pixels = read(slice(top, int(rows.max()) + 1), slice(left, int(columns.max()) + 1))
+    return pixels[:, (rows - top)[:, None], columns - left]
+
+
+def covered_window(grid: TileGrid, tile: Tile) -> Window:
+    """Return the rows and columns of the image in which a tile has weight."""
+    rows, columns = (
+        _extent(weights, start, size)
+        for weights, start, size in zip(
+            (tile.rows, tile.columns), tile.start, grid.image, strict=True
+        )
+    )
+    return rows, columns
 
 
 class Blender:
-    """Joins the values of tiles into the values of the image.
+    """Joins the values of tiles into the values of the image, or of a window of it.
 
     Parameters
     ----------
     grid : TileGrid
     channels : int
         Number of values per pixel, D.
+    window : (slice, slice)
+        Rows and columns of the image to join; None means all.
 
     Notes
     -----
     A tile is mixed into what is there by its share of the weight so far, so that the result is
     always a weighted mean: equal values stay exactly equal, and nothing has to be divided at the
-    end. Memory: 4 bytes x (D + 1) per pixel of the image.
+    end. Memory: 4 bytes x (D + 1) per pixel of the window.
     """
 
-    def __init__(self, grid: TileGrid, channels: int) -> None:
+    def __init__(self, grid: TileGrid, channels: int, window: Window | None = None) -> None:
         self._grid = grid
-        self._values = np.zeros((channels, *grid.image), dtype=np.float32)
-        self._weight = np.zeros(grid.image, dtype=np.float32)
+        self._window = window or (slice(0, grid.image[0]), slice(0, grid.image[1]))
+        shape = tuple(part.stop - part.start for part in self._window)
+        self._values = np.zeros((channels, *shape), dtype=np.float32)
+        self._weight = np.zeros(shape, dtype=np.float32)
 
     def add(self, tile: Tile, values: FloatArray) -> None:
-        """Mix in the values (D, *grid.tile) of one tile."""
+        """Mix in the values (D, *grid.tile) of one tile, which may lie outside of the window."""
+        # Rows and columns of the image that tile and window share.
         rows, columns = (
-            _extent(weights, start, size)
-            for weights, start, size in zip(
-                (tile.rows, tile.columns), tile.start, self._grid.image, strict=True
-            )
+            slice(max(covered.start, part.start), min(covered.stop, part.stop))
+            for covered, part in zip(covered_window(self._grid, tile), self._window, strict=True)
         )
-        y, x = tile.start
-        weight = np.outer(tile.rows[rows], tile.columns[columns]).astype(np.float32)
-        inside = (
-            slice(rows.start + y, rows.stop + y),
-            slice(columns.start + x, columns.stop + x),
-        )
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            return
+        source = _moved(rows, tile.start[0]), _moved(columns, tile.start[1])
+        inside = _moved(rows, self._window[0].start), _moved(columns, self._window[1].start)
+        weight = np.outer(tile.rows[source[0]], tile.columns[source[1]]).astype(np.float32)
         self._weight[inside] += weight
         target = self._values[:, *inside]
-        difference = values[:, rows, columns] - target
+        difference = values[:, *source] - target
         difference *= weight / self._weight[inside]
         target += difference
 
     def result(self) -> FloatArray:
-        """Return the values (D, *grid.image), after all tiles have been added."""
+        """Return the values (D, *window), after all tiles that reach into it have been added."""
         return self._values
+
+
+def _moved(part: slice, origin: int) -> slice:
+    return slice(part.start - origin, part.stop - origin)
 
 
 def _axis(
@@ -184,9 +210,9 @@ def _rise(distance: npt.NDArray[Any], ramp: float) -> npt.NDArray[np.float64]:
 
 
 def _extent(weights: tuple[float, ...], start: int, size: int) -> slice:
-    """Return the part of a tile that lies in the image and has weight."""
+    """Return the part of the image along one axis in which a tile has weight."""
     inside = np.flatnonzero(np.asarray(weights[: size - start]))
-    return slice(int(inside[0]), int(inside[-1]) + 1)
+    return slice(start + int(inside[0]), start + int(inside[-1]) + 1)
 
 
 def _indices(start: int, length: int, size: int) -> npt.NDArray[np.int64]:

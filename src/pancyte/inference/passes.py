@@ -1,0 +1,121 @@
+"""One image on its way through a model, at one scale or at several until the scale is settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from pancyte.inference.blocks import Blocks, find_objects
+from pancyte.inference.scale import Probe, Settled, median_diameter, sample_windows, settle_scale
+from pancyte.inference.tiles import TiledMaps, Tiling
+from pancyte.ops.labels import keep_largest_component
+from pancyte.ops.measure import measure_objects
+from pancyte.ops.resample import resize_labels, scaled_shape
+from pancyte.types import ObjectTable, Segmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy.typing as npt
+
+    from pancyte.inference.tta import Predictor
+    from pancyte.inference.view import View
+    from pancyte.protocols import Task
+
+# The size of objects is estimated from samples where an image has more pixels for the network.
+_SAMPLE_PIXELS: Final = 2**22
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passes:
+    """Segments one image at any scale; remembers the two latest passes over all of it."""
+
+    task: Task
+    """Says how objects are found in the maps."""
+    predictor: Predictor
+    """Looks at the tiles."""
+    view: View
+    """The image at its own scale."""
+    tiling: Tiling
+    blocks: Blocks
+    large: float | None = None
+    """Diameter of large objects in pixels of the network's input; None where it is not known."""
+    on_tile: Callable[[int, int], None] | None = None
+    """Called with the number of finished tiles and that of all tiles of a pass."""
+    _latest: dict[float, Segmentation] = field(default_factory=dict)
+
+    def settle(self, target: float) -> Settled:
+        """Estimate the scale at which objects have the target diameter."""
+        return settle_scale(self._probe, self.view.shape, target=target)
+
+    def segment(self, scale: float) -> Segmentation:
+        """Segment the whole image at a scale; labels have the image's own size."""
+        if scale not in self._latest:
+            for old in list(self._latest)[:-1]:
+                del self._latest[old]
+            self._latest[scale] = self._segment(self.view, scale)
+        return self._latest[scale]
+
+    def _probe(self, scale: float) -> Probe:
+        windows = sample_windows(self.view.shape, scale, most_pixels=_SAMPLE_PIXELS)
+        if len(windows) == 1:
+            parts = [self.segment(scale)]
+        else:
+            parts = [self._segment(self.view.cropped(window), scale) for window in windows]
+        tables = [measured(part) for part in parts]
+        objects = ObjectTable(
+            {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        )
+        covered = float((objects["area"] * objects["score"]).sum())
+        size = sum(part.labels.size for part in parts)
+        return Probe(scale, median_diameter(objects), covered / size)
+
+    def _segment(self, view: View, scale: float) -> Segmentation:
+        shape = view.shape
+        resized = view.resized(scaled_shape(shape, scale))
+        maps = TiledMaps(self.predictor, resized, tiling=self.tiling, on_tile=self.on_tile)
+        # Contours are as fine as the image where the network saw less of it. Where it saw more,
+        # objects are found in what it saw, and made smaller.
+        finer = min(scale, 1.0)
+        found = find_objects(
+            self.task,
+            maps,
+            shape if scale <= 1.0 else resized.shape,
+            scale=finer,
+            blocks=self.blocks,
+            diameter=None if self.large is None else self.large / finer,
+        )
+        return found if scale <= 1.0 else _shrink(found, shape)
+
+
+def _shrink(found: Segmentation, shape: tuple[int, int]) -> Segmentation:
+    """Give labels a smaller size; objects that vanish leave the table, none falls apart."""
+    planes, rows = [], []
+    offset = 0
+    for plane in found.labels:
+        small = keep_largest_component(resize_labels(plane, shape))
+        count = int(plane.max(initial=0))
+        kept = np.bincount(small.ravel(), minlength=count + 1)[1:] > 0
+        new_ids = np.concatenate([[0], np.cumsum(kept)]).astype(np.int32)
+        planes.append(new_ids[small])
+        rows.append(offset + np.flatnonzero(kept))
+        offset += count
+    objects = found.objects.select(np.concatenate(rows))
+    labels = [np.arange(1, len(kept_rows) + 1, dtype=np.int32) for kept_rows in rows]
+    objects = objects.with_columns({"label": np.concatenate(labels)})
+    return replace(found, labels=np.stack(planes), objects=objects)
+
+
+def measured(found: Segmentation) -> ObjectTable:
+    """Return the table of objects with what the labels alone tell."""
+    return with_measurements(found, measure_objects(found.labels))
+
+
+def with_measurements(
+    found: Segmentation, measurements: Mapping[str, npt.NDArray[Any]]
+) -> ObjectTable:
+    """Join both tables, whose rows are in the same order; class stays a name."""
+    added = {name: column for name, column in measurements.items() if name not in found.objects}
+    return found.objects.with_columns(added)
