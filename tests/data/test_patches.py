@@ -271,3 +271,67 @@ def test_the_size_in_memory_is_that_of_all_arrays(tmp_path) -> None:
     assert measured > 0
     levels = sum(level.nbytes for level in loaded.levels)
     assert loaded.nbytes == levels + loaded.labels.nbytes + measured
+
+
+TWO = np.stack([np.full((8, 9), 3), np.full((8, 9), 5)]).astype(np.uint16)
+
+
+@pytest.mark.parametrize("layout", ["first", "last", "named", "slices"])
+def test_planes_of_classes_come_in_any_layout(tmp_path, layout) -> None:
+    path = tmp_path / "labels.tif"
+    if layout == "named":
+        write_labels(path, TWO, ("a", "b"))
+    else:
+        stored = TWO.transpose(1, 2, 0) if layout == "last" else TWO
+        metadata = {"axes": "ZYX"} if layout == "slices" else None
+        tifffile.imwrite(path, stored, metadata=metadata, photometric="minisblack")
+    labels, valid = read_targets(Record(image=path, labels=path), ("a", "b"), (8, 9))
+    assert valid is None
+    assert_array_equal(labels, TWO)
+
+
+def test_a_color_picture_is_one_class_or_three(tmp_path) -> None:
+    gray = save(tmp_path, "gray", np.full((8, 9, 3), 7, np.uint8))
+    record = Record(image=gray, labels=gray)
+    assert read_targets(record, ("a",), (8, 9))[0].tolist() == np.full((1, 8, 9), 7).tolist()
+    assert read_targets(record, ("a", "b", "c"), (8, 9))[0].shape == (3, 8, 9)
+    colors = np.zeros((8, 9, 3), np.uint8)
+    colors[:2, :, 0], colors[2:4, :, 2] = 1, 2
+    colored = save(tmp_path, "colored", colors)
+    record = Record(image=gray, labels=colored)
+    labels, _ = read_targets(record, ("a", "b", "c"), (8, 9))
+    assert_array_equal(labels, colors.transpose(2, 0, 1))
+    with pytest.raises(InputError, match=r"colored.png: is a color picture .* whose planes differ"):
+        read_targets(record, ("a",), (8, 9))
+
+
+def test_a_prediction_comes_back_as_labels_unchanged(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for classes in (("a",), ("a", "b"), ("a", "b", "c")):
+        path = tmp_path / f"{len(classes)}.tif"
+        labels = rng.integers(0, 70_000, (len(classes), 8, 9)).astype(np.int32)
+        write_labels(path, labels, classes)
+        again, valid = read_targets(Record(image=path, labels=path), classes, (8, 9))
+        assert valid is None
+        assert_array_equal(again, labels)
+
+
+def test_a_class_that_is_named_twice_is_refused(tmp_path) -> None:
+    path = tmp_path / "labels.tif"
+    write_labels(path, TWO, ("a", "a"))
+    record = Record(image=path, labels=path)
+    with pytest.raises(
+        InputError, match=r"labels.tif: names the class 'a' 2 times in .*each plane"
+    ):
+        read_targets(record, ("a", "b"), (8, 9))
+    with pytest.raises(InputError, match=r"annotated names a class twice in \('a', 'a'\)"):
+        read_targets(replace(record, annotated=("a", "a")), ("a", "b"), (8, 9))
+
+
+def test_labels_of_other_classes_than_the_task_are_refused(tmp_path) -> None:
+    path = tmp_path / "labels.tif"
+    write_labels(path, TWO, ("yeast", "bud"))
+    with pytest.raises(
+        InputError, match=r"labels.tif: expected .* classes a, b, but got 2 named yeast, bud"
+    ):
+        read_targets(Record(image=path, labels=path), ("a", "b"), (8, 9))

@@ -178,3 +178,57 @@ def test_read_labels_reads_the_labels_of_real_images(shared_data):
     read = read_labels(shared_data / "format_demo" / "xy_8bit_labels__mitocheck_incenp_t1.tif")
     assert read.labels.shape == (1, 364, 260)
     assert read.labels.max() == 7
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("axes", [None, "ZYX", "TYX", "QYX"])
+def test_read_labels_tells_classes_from_rows_by_the_size_of_the_image(tmp_path, axes, last):
+    labels = np.arange(2 * 6 * 7, dtype=np.int32).reshape(2, 6, 7)
+    stored = labels.transpose(1, 2, 0) if last else labels
+    if axes is not None and last:
+        axes = None  # a program that writes slices writes them first
+    metadata = None if axes is None else {"axes": axes}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", metadata=metadata)
+    read = read_labels(tmp_path / "a.tif", size=(6, 7))
+    np.testing.assert_array_equal(read.labels, labels)
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 7), (6, 7, 1), (6, 7)])
+def test_read_labels_reads_one_class_with_and_without_an_axis_of_its_own(tmp_path, shape):
+    labels = np.arange(42, dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "a.tif", labels, photometric="minisblack")
+    read = read_labels(tmp_path / "a.tif", size=(6, 7))
+    np.testing.assert_array_equal(read.labels, labels.reshape(1, 6, 7))
+
+
+def test_read_labels_asks_where_the_size_of_the_image_does_not_tell(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 5, 5), np.int32), metadata=None)
+    with pytest.raises(InputError, match=r"\(5, 5, 5\), which may be both .* OME-TIFF with CYX"):
+        read_labels(tmp_path / "a.tif", size=(5, 5))
+    with pytest.raises(
+        InputError, match=r"their image, that is \(6, 7\), .* got \(5, 5, 5"
+    ):
+        read_labels(tmp_path / "a.tif", size=(6, 7))
+
+
+def test_read_labels_splits_colors_into_as_many_classes_as_are_expected(tmp_path):
+    planes = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    PillowImage.fromarray(planes).save(tmp_path / "a.png")
+    read = read_labels(tmp_path / "a.png", planes=(3,))
+    np.testing.assert_array_equal(read.labels, planes.transpose(2, 0, 1))
+    with pytest.raises(InputError, match="whose planes differ.*task.classes, which expects 1 or 2"):
+        read_labels(tmp_path / "a.png", planes={1, 2})
+    # Three equal planes are three classes where three are expected, else one.
+    PillowImage.fromarray(planes[..., 0]).convert("RGB").save(tmp_path / "b.png")
+    assert read_labels(tmp_path / "b.png", planes={1}).labels.shape == (1, 4, 5)
+    assert read_labels(tmp_path / "b.png", planes={3}).labels.shape == (3, 4, 5)
+
+
+def test_read_labels_takes_a_fourth_sample_for_a_class_only_where_it_says_something(tmp_path):
+    planes = np.arange(80, dtype=np.uint8).reshape(4, 5, 4)
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb")
+    read = read_labels(tmp_path / "a.tif", planes={4})
+    np.testing.assert_array_equal(read.labels, planes.transpose(2, 0, 1))
+    planes[..., 3] = 255
+    tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb")
+    assert read_labels(tmp_path / "a.tif", planes={3, 4}).labels.shape == (3, 4, 5)

@@ -30,6 +30,7 @@ from pancyte.ops.warp import (
 from pancyte.types import BoolArray, FloatArray, IntArray, Sample
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from pancyte.data.records import Record
@@ -143,8 +144,18 @@ def read_pixels(record: Record) -> FloatArray:
     return pixels
 
 
-def read_record_labels(record: Record) -> ReadLabels:
+def read_record_labels(
+    record: Record, *, size: tuple[int, ...] | None = None, planes: Collection[int] = ()
+) -> ReadLabels:
     """Read the labels of a record, whose classes may have files of their own.
+
+    Parameters
+    ----------
+    record
+        With labels.
+    size, planes
+        Size of the image, and the numbers of classes that one file may hold, as
+        :func:`pancyte.io.label_files.read_labels` wants them.
 
     Returns
     -------
@@ -160,8 +171,8 @@ def read_record_labels(record: Record) -> ReadLabels:
         msg = f"{record.image}: expected labels to train or validate on, but the record has none"
         raise InputError(msg)
     if not record.class_labels:
-        return read_labels(record.labels)
-    read = {name: read_labels(path) for name, path in record.class_labels}
+        return read_labels(record.labels, size=size, planes=planes)
+    read = {name: read_labels(path, size=size) for name, path in record.class_labels}
     first = read[record.class_labels[0][0]]
     for name, path in record.class_labels:
         planes = read[name].labels
@@ -201,14 +212,15 @@ def read_targets(
     InputError
         There are no labels, sizes differ, or the classes do not fit.
     """
-    read = read_record_labels(record)
-    if read.labels.shape[1:] != shape:
+    wanted = _annotated(record, classes)
+    read = read_record_labels(record, size=shape, planes={len(wanted), len(classes)})
+    if read.labels.shape[1:] != tuple(shape):
         msg = (
             f"{record.labels}: expected labels of the size of {record.image.name}, "
             f"{tuple(shape)}, but got {read.labels.shape[1:]}"
         )
         raise InputError(msg)
-    order = _plane_order(record, classes, read.labels.shape[0], read.classes)
+    order = _plane_order(record, classes, wanted, read)
     labels = np.zeros((len(classes), *shape), dtype=np.int32)
     for position, plane in order.items():
         labels[position] = read.labels[plane]
@@ -292,18 +304,35 @@ def cut_patch(loaded: LoadedRecord, window: Window, preprocessing: Preprocessing
     return Sample(map_channels(pixels, preprocessing.channels), labels, np.array(valid))
 
 
-def _plane_order(
-    record: Record, classes: tuple[str, ...], num_planes: int, names: tuple[str, ...]
-) -> dict[int, int]:
-    """Return the plane of the file for the position of each annotated class."""
+def _annotated(record: Record, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the classes that were annotated in an image."""
     wanted = classes if record.annotated is None else record.annotated
-    if record.annotated is None and record.class_labels and set(classes) & set(names):
+    own = [name for name, _ in record.class_labels]
+    if record.annotated is None and set(classes) & set(own):
         # A class whose file is not named was not annotated in this image.
-        wanted = tuple(name for name in classes if name in names)
+        wanted = tuple(name for name in classes if name in own)
     unknown = [name for name in wanted if name not in classes]
     if unknown:
         msg = (
             f"{record.image}: annotated names the class {unknown[0]!r}, but the task has {classes}"
+        )
+        raise InputError(msg)
+    if len(set(wanted)) < len(wanted):
+        msg = f"{record.image}: annotated names a class twice in {wanted}. Name each once."
+        raise InputError(msg)
+    return wanted
+
+
+def _plane_order(
+    record: Record, classes: tuple[str, ...], wanted: tuple[str, ...], read: ReadLabels
+) -> dict[int, int]:
+    """Return the plane of the file for the position of each annotated class."""
+    num_planes, names = len(read.labels), read.classes
+    twice = [name for name in wanted if names.count(name) > 1]
+    if twice:
+        msg = (
+            f"{record.labels}: names the class {twice[0]!r} {names.count(twice[0])} times in "
+            f"{names}. Name each plane once."
         )
         raise InputError(msg)
     # A file may call its only class by a name of its own; a manifest means the names that it gives.

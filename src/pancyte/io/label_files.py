@@ -24,7 +24,7 @@ from pancyte.io.files import write_atomic
 from pancyte.io.raster import open_raster
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from pancyte.io.headers import Array, Header
     from pancyte.types import IntArray
@@ -49,7 +49,12 @@ class ReadLabels:
 
 
 def read_labels(
-    path: Path | str, *, axes: str | None = None, max_bytes: int | None = None
+    path: Path | str,
+    *,
+    axes: str | None = None,
+    size: tuple[int, ...] | None = None,
+    planes: Collection[int] = (),
+    max_bytes: int | None = None,
 ) -> ReadLabels:
     """Read a label image.
 
@@ -60,19 +65,25 @@ def read_labels(
     axes
         One letter for each axis of the array in the file, C for classes; None uses what the file
         says.
+    size
+        (Y, X) of the image that the labels belong to, which tells (Y, X, classes) from
+        (classes, Y, X) where the file does not; None where it is not known.
+    planes
+        Numbers of classes that are expected: a color picture of as many samples has one class in
+        each of them. Of any other, the samples must be equal, and are one class.
     max_bytes
         Memory that reading may take; None is half of what is available.
 
     Raises
     ------
     InputError
-        The file cannot be read, is lossy, holds colors or fractions instead of ids, or does not
-        say what its axes are.
+        The file cannot be read, is lossy, holds colors or fractions instead of ids, does not say
+        what its axes are, or is of another size.
 
     Notes
     -----
     Ids that do not fit into int32, and negative ones, are renumbered 1..n in the order of the ids;
-    the same id in two planes stays the same. Three equal planes of a color picture are one class.
+    the same id in two planes stays the same.
     """
     path = Path(path)
     if path.suffix.lower() in {".jpg", ".jpeg"}:
@@ -81,13 +92,15 @@ def read_labels(
         )
         raise InputError(msg)
     with open_raster(path, max_bytes=max_bytes, indices=True) as (header, decode):
-        named = resolve_axes(header.shape, header.axes, axes=axes, where=str(path))
+        found = axes
+        if axes is None and size is not None and "S" not in header.axes:
+            found = _axes_by_size(header, size, path)
+        named = resolve_axes(header.shape, header.axes, axes=found, where=str(path))
         array = decode()
-    if header.alpha:
-        samples = header.axes.index("S")
-        array = array.take(range(array.shape[samples] - 1), axis=samples)
     if "S" in header.axes and axes is None:
-        array, named = _one_plane(array, header, path)
+        array, named = _split_samples(array, header, planes, path)
+    elif header.alpha:
+        array = _without_last(array, header.axes.index("S"))
     ids = to_image_axes(_whole_numbers(array, path), named)
     labels, original_ids = _fit_int32(ids)
     if original_ids is not None:
@@ -105,17 +118,63 @@ def read_labels(
     )
 
 
-def _one_plane(array: Array, header: Header, path: Path) -> tuple[Array, str]:
-    axis = header.axes.index("S")
+def _axes_by_size(header: Header, size: tuple[int, ...], path: Path) -> str | None:
+    """Return the axes of an array of three axes by the size of its image; None if they are known.
+
+    A program that knows no classes saves their planes as slices or frames, and a plain array says
+    nothing at all: tifffile calls the first axis Q then, even where it is Y.
+    """
+    shape = header.shape
+    if len(shape) != 3 or len(size) != 2 or "C" in header.axes:
+        return None
+    fitting = [
+        named
+        for named, place in (("CYX", shape[1:]), ("YXC", shape[:2]))
+        if tuple(place) == tuple(size)
+    ]
+    if len(fitting) == 1:
+        return fitting[0]
+    got = f"{tuple(shape)}, which may be both of the latter" if fitting else f"{tuple(shape)}"
+    msg = (
+        f"{path}: expected labels of the size of their image, that is {tuple(size)}, "
+        f"{(*size, 'classes')} or {('classes', *size)}, but got {got}. Save them in that size"
+        f"{', with axes that are named, such as OME-TIFF with CYX' if fitting else ''}."
+    )
+    raise InputError(msg)
+
+
+def _split_samples(
+    array: Array, header: Header, planes: Collection[int], path: Path
+) -> tuple[Array, str]:
+    """Return the samples of a color picture as classes, or one of them where they are equal."""
+    axis, count = header.axes.index("S"), array.shape[header.axes.index("S")]
+    if header.alpha:
+        # Four classes are easily saved as RGBA, but opacity is full everywhere, mostly.
+        opacity = array.take(count - 1, axis=axis)
+        if count not in planes or (opacity == opacity.flat[0]).all():
+            array, count = _without_last(array, axis), count - 1
+    if count > 1 and count in planes:
+        return array, header.axes.replace("C", "Q").replace("S", "C")
     first = array.take(0, axis=axis)
     if not (array == np.expand_dims(first, axis)).all():
         msg = (
             f"{path}: is a color picture (shape {header.shape}) whose planes differ, so that it "
             "does not say which object a pixel belongs to. Save ids as a gray image; if each plane "
-            "holds the ids of one class, give axes='YXC'."
+            f"holds the ids of one class, {_ask_for_classes(planes)}."
         )
         raise InputError(msg)
     return first, (header.axes[:axis] + header.axes[axis + 1 :])
+
+
+def _ask_for_classes(planes: Collection[int]) -> str:
+    if not planes:
+        return "give axes='YXC'"
+    expected = " or ".join(map(str, sorted(planes)))
+    return f"name a class for each in task.classes, which expects {expected}"
+
+
+def _without_last(array: Array, axis: int) -> Array:
+    return array.take(range(array.shape[axis] - 1), axis=axis)
 
 
 def _whole_numbers(array: Array, path: Path) -> Array:
