@@ -203,7 +203,7 @@ def test_task_survives_its_configuration(task):
         ({"classes": ()}, r"one or more different names, but got \(\)"),
         ({"classes": ("a", "a")}, "different names"),
         ({"classes": ("",)}, "different names"),
-        ({"background_weight": 1.5}, "background_weight in 0 to 1, but got .* and 1.5"),
+        ({"background_weight": 1.5}, "background_weight and label_smoothing in 0 to 1, .* 1.5"),
         ({"flow_weight": -1.0}, "at least 0"),
     ],
 )
