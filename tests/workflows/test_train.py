@@ -28,7 +28,7 @@ from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.viz.curves import draw_curves
-from pancyte.workflows import epochs, models, run_folder, train_config
+from pancyte.workflows import epochs, models, run_folder, train_config, training_data
 from pancyte.workflows import initialize as initialization
 from pancyte.workflows import train as training
 from pancyte.workflows.initialize import initialize
@@ -133,7 +133,7 @@ def interrupt_after(
     monkeypatch: pytest.MonkeyPatch, patches: int, number: int = signal.SIGINT
 ) -> None:
     """Send a signal to this process while the patch of that number is made."""
-    original = training.augment_intensity
+    original = training_data.augment_intensity
     made = []
 
     def augment(*args: object) -> np.ndarray:
@@ -142,7 +142,7 @@ def interrupt_after(
             signal.raise_signal(number)
         return original(*args)
 
-    monkeypatch.setattr(training, "augment_intensity", augment)
+    monkeypatch.setattr(training_data, "augment_intensity", augment)
 
 
 def test_train_writes_a_run_folder_with_a_model_that_works(
@@ -158,7 +158,13 @@ def test_train_writes_a_run_folder_with_a_model_that_works(
     table = metrics(folder)
     assert table["step"] == ["2", "4"]
     assert [bool(cell) for cell in table["val/f1"]] == [False, True]
-    assert {"loss/total", "loss/bce", "val/ap", "val/f1/squares", "learning_rate"} <= table.keys()
+    assert {
+        "loss/total",
+        "loss/bce",
+        "val/ap",
+        "val/f1/modality/squares",
+        "learning_rate",
+    } <= table.keys()
     assert "step 4 of 4" in (folder / "log.txt").read_text()
     assert read_json(folder / "environment.json")["threads"] == 1
     with Image.open(folder / "curve.png") as picture:
@@ -401,6 +407,9 @@ def test_float16_needs_cuda(config: TrainConfig) -> None:
     [
         ({"data": ()}, "at least one data set"),
         ({"steps": 0}, "steps of at least 1, but got 0"),
+        ({"steps": None, "epochs": 0}, "epochs of at least 1, but got 0"),
+        ({"epochs": 3}, "one of steps and epochs, but got steps=4 and epochs=3"),
+        ({"save_every": -1}, "save_every of at least 0, but got -1"),
         ({"epoch_steps": 0}, "epoch_steps of at least 1"),
         ({"batch": 0}, "batch of at least 1"),
         ({"workers": -1}, "workers of at least 0, but got -1"),
@@ -602,7 +611,7 @@ def test_initialize_takes_a_model_for_fine_tuning(config: TrainConfig, tmp_path:
     two_classes = dataclasses.replace(TASK, classes=("cell", "nucleus"))
     network = two_classes.network()
     before = network.head.weight.detach().clone()
-    initialize(network, base / "checkpoints" / "best", channels=1)
+    initialize(network, base / "checkpoints" / "best")
     saved = weights(base / "checkpoints" / "best")
     np.testing.assert_array_equal(
         network.encoder.conv_stem.weight.detach(), saved["encoder.conv_stem.weight"]
@@ -616,7 +625,7 @@ def test_initialize_takes_an_encoder_of_another_number_of_channels(tmp_path: Pat
     path = tmp_path / "encoder.safetensors"
     safetensors.torch.save_file(color.encoder.state_dict(), path)
     network = TASK.network()
-    initialize(network, path, channels=1)
+    initialize(network, path)
     torch.testing.assert_close(
         network.encoder.conv_stem.weight, color.encoder.conv_stem.weight.sum(1, keepdim=True)
     )
@@ -625,14 +634,16 @@ def test_initialize_takes_an_encoder_of_another_number_of_channels(tmp_path: Pat
 def test_initialize_names_weights_that_do_not_fit(tmp_path: Path) -> None:
     network = TASK.network()
     with pytest.raises(CheckpointError, match="no such file or folder of weights"):
-        initialize(network, tmp_path / "none.safetensors", channels=1)
+        initialize(network, tmp_path / "none.safetensors")
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"blocks.weight": torch.ones(1)}, path)
-    with pytest.raises(CheckpointError, match="EfficientNet encoder.* but found blocks.weight"):
-        initialize(network, path, channels=1)
+    with pytest.raises(CheckpointError, match="conv_stem.weight.*; the file has blocks.weight"):
+        initialize(network, path)
     safetensors.torch.save_file({"conv_stem.weight": torch.ones(4, 3, 3, 3)}, path)
-    with pytest.raises(CheckpointError, match="do not fit this network.*encoder.conv_stem.weight"):
-        initialize(network, path, channels=1)
+    with pytest.raises(
+        CheckpointError, match="do not fit the encoder of this network.*conv_stem.weight"
+    ):
+        initialize(network, path)
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(CheckpointError, match="cannot be read as safetensors"):
-        initialize(network, path, channels=1)
+        initialize(network, path)

@@ -180,7 +180,7 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
     runtime.warm_up()
     network = session.own.make_network(config.task)
     if config.initialize is not None and checkpoint is None:
-        initialize(network, config.initialize, channels=config.task.preprocessing.channels)
+        initialize(network, config.initialize, strict=config.initialize_strict)
     network = network.to(device).to(memory_format=torch.channels_last)
     state = start_state(network, config.optimization, steps=plan.steps, precision=precision)
     saved: dict[str, Any] = {}
@@ -273,7 +273,7 @@ def _provenance(session: _Session, data: TrainingData, network: nn.Module) -> di
     low, middle, high = np.percentile(diameters, (1, 50, 99)) if len(diameters) else (0.0,) * 3
     sources = sorted({record.source for record in data.training if record.source})
     settings = to_mapping(session.config)
-    for key in ("data", "out", "initialize", "task", "wandb", "replay"):
+    for key in ("data", "out", "initialize", "initialize_strict", "task", "wandb", "replay"):
         settings.pop(key, None)
     own = {} if session.own.network is None else {OWN_NETWORK: name_of_network(network)}
     return {

@@ -41,6 +41,8 @@ class TrainConfig:
     """Weights to start from: a model folder or the name of a bundled model to fine-tune, or a
     safetensors file of an ImageNet encoder; None starts from random weights. A name wins over a
     folder of that name; write the whole path of such a folder."""
+    initialize_strict: bool = False
+    """Whether all of these weights must fit, instead of as many as do."""
     name: str = "model"
     """Name of the model in its manifest."""
     steps: int | None = None
