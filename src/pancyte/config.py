@@ -144,7 +144,7 @@ def from_mapping(cls: type[_T], mapping: Mapping[str, Any], *, where: str) -> _T
         known = sorted(set(_field_names(cls)))
         # A union reports what each of its members expected; the user reads each key once.
         found: dict[str, list[str]] = {}
-        for detail in error.errors(include_url=False):
+        for detail in _of_chosen_members(error.errors(include_url=False)):
             path, message = _describe(detail, known)
             found.setdefault(path, []).append(message)
         lines = [" or ".join(dict.fromkeys(messages)) for messages in found.values()]
@@ -231,6 +231,30 @@ def _in_known_case(values: dict[str, Any], error: ValidationError) -> dict[str, 
     return values
 
 
+def _of_chosen_members(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out what the members of a union say that ``kind`` did not choose.
+
+    Where it chose none, one error is left, which names the kinds of all.
+    """
+    rejected = {d["loc"][:-1] for d in details if _is_wrong_kind(d)}
+    for place in {loc[:-1] for loc in rejected}:
+        inside = [d for d in details if d["loc"][: len(place)] == place]
+        members = {d["loc"][: len(place) + 1] for d in inside}
+        if members <= rejected:
+            kinds = [d for d in inside if _is_wrong_kind(d) and d["loc"][:-2] == place]
+            names = " or ".join(f"'{name}'" for d in kinds for name in _choices(d))
+            kind = {**kinds[0], "msg": f"expected {names}", "ctx": {"expected": names}}
+            kept = [cast("ErrorDetails", kind)]
+        else:
+            kept = [d for d in inside if d["loc"][: len(place) + 1] not in rejected]
+        details = [d for d in details if d not in inside] + kept
+    return details
+
+
+def _is_wrong_kind(detail: ErrorDetails) -> bool:
+    return detail["type"] == "literal_error" and detail["loc"][-1:] == ("kind",)
+
+
 def _choices(detail: ErrorDetails) -> list[str]:
     return re.findall(r"'([^']*)'", str(detail.get("ctx", {}).get("expected", "")))
 
@@ -245,6 +269,8 @@ def _describe(detail: ErrorDetails, known: Sequence[str]) -> tuple[str, str]:
         parts.append(last)
     path = ".".join(map(str, parts))
     if unexpected:
+        if last in known:
+            return path, f"unknown key {path!r} (a setting of another table or kind)"
         near = difflib.get_close_matches(str(last), known, n=1)
         return path, f"unknown key {path!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
     if detail["type"] == "missing":

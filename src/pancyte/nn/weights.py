@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor, nn
@@ -11,39 +11,65 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_CLASSIFIER = ("conv_head.", "bn2.", "classifier.")
+ENCODER: Final = "encoder."
+"""What the names of the tensors of every network's encoder begin with."""
+
+# What other programs put before the names of an encoder.
+_PREFIXES: Final = ("module.", "model.", "network.", "encoder.", "backbone.", "image_encoder.")
+_COUNTER: Final = ".num_batches_tracked"
 
 
-def encoder_state(weights: Mapping[str, Tensor], *, in_channels: int = 3) -> dict[str, Tensor]:
-    """Return the state dict of the encoder in the weights of an ImageNet classifier.
+def encoder_state(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of published weights under the names of an encoder, where they fit.
 
     Parameters
     ----------
     weights
-        Name to tensor, as in timm's ``tf_efficientnet_lite0``.
-    in_channels : int
-        Channels of the network's input. The first convolution sees its three color filters in
-        turn, scaled so that an image with equal channels gives the same response as before.
+        Name to tensor, as published for the encoder alone, for a classifier, or for a network that
+        has it as ``encoder.``. timm names the same tensor ``stages.0.`` in a classifier and
+        ``stages_0.`` in an encoder: dots and underscores are one here.
+    target
+        The state dict of the encoder to fill. Where its first convolution has another number of
+        channels than three, it gets the color filters in turn, scaled so that an image with equal
+        channels gives the same response as before.
 
     Examples
     --------
-    >>> state = encoder_state({"conv_stem.weight": torch.ones(1, 3, 1, 1)}, in_channels=1)
-    >>> state["conv_stem.weight"].flatten()
-    tensor([3.])
+    >>> target = {"model.stem_0.weight": torch.zeros(1, 1, 1, 1)}
+    >>> encoder_state({"stem.0.weight": torch.ones(1, 3, 1, 1), "head.bias": torch.ones(1)}, target)
+    {'model.stem_0.weight': tensor([[[[3.]]]])}
     """
-    state = {name: value for name, value in weights.items() if not name.startswith(_CLASSIFIER)}
-    stem = state["conv_stem.weight"]
-    if in_channels == stem.shape[1]:
-        return state
+    state = {}
+    for name, published in encoder_names(weights, target).items():
+        value, wanted = weights[published], target[name]
+        if _differs_in_channels(value, wanted):
+            value = adapt_channels(value, wanted.shape[1])
+        if value.shape == wanted.shape:
+            state[name] = value
+    return state
+
+
+def encoder_names(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, str]:
+    """Return, for each name of an encoder that published weights have, its name there.
+
+    Shapes are not looked at; see :func:`encoder_state`.
+    """
+    names = [name for name in weights if name.startswith(ENCODER)] or list(weights)
+    published = {_canonical(name): name for name in names}
+    return {name: published[_canonical(name)] for name in target if _canonical(name) in published}
+
+
+def adapt_channels(filters: Tensor, in_channels: int) -> Tensor:
+    """Turn filters (C', C, Y, X) for C channels into filters for another number of channels.
+
+    They are taken in turn and shifted so that the response to equal channels stays exactly.
+    """
+    total = filters.sum(dim=1, keepdim=True)
     if in_channels == 1:
-        stem = stem.sum(dim=1, keepdim=True)
-    else:
-        turn = torch.arange(in_channels) % stem.shape[1]
-        total = stem.sum(dim=1, keepdim=True)
-        stem = stem[:, turn]
-        # Keep the response to gray exactly: spread what the chosen filters lack or exceed.
-        stem = stem + (total - stem.sum(dim=1, keepdim=True)) / in_channels
-    return {**state, "conv_stem.weight": stem}
+        return total
+    filters = filters[:, torch.arange(in_channels) % filters.shape[1]]
+    # Spread what the chosen filters lack or exceed.
+    return filters + (total - filters.sum(dim=1, keepdim=True)) / in_channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +83,69 @@ class LoadReport:
     missing: tuple[str, ...]
     """Names of the network that got nothing and keep what they had."""
 
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What is missing, without the counters of batch norm, which mean nothing by themselves."""
+        return tuple(name for name in self.missing if not name.endswith(_COUNTER))
 
-def load_matching(network: nn.Module, weights: Mapping[str, Tensor]) -> LoadReport:
-    """Copy the entries whose name and shape match into the network, and say what did not."""
+
+def load_matching(
+    network: nn.Module, weights: Mapping[str, Tensor], *, strict: bool = False
+) -> LoadReport:
+    """Copy the entries whose name and shape match into the network, and say what did not.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    weights
+        Name to tensor.
+    strict
+        Whether an entry that is left over, or a tensor of the network that gets nothing, is an
+        error.
+
+    Raises
+    ------
+    ValueError
+        Not all matched although ``strict`` was asked for; the network is as it was.
+    """
     state = network.state_dict()
     loaded = {
         name: value
         for name, value in weights.items()
         if name in state and state[name].shape == value.shape
     }
-    network.load_state_dict(loaded, strict=False)
-    return LoadReport(
+    report = LoadReport(
         loaded=tuple(loaded),
         skipped=tuple(name for name in weights if name not in loaded),
         missing=tuple(name for name in state if name not in loaded),
+    )
+    if strict and (report.skipped or report.lacking):
+        first = ", ".join((report.skipped + report.lacking)[:3])
+        msg = (
+            f"Expected weights that match the network one to one, but {len(report.skipped)} of "
+            f"them do not fit and {len(report.lacking)} are missing: {first}"
+        )
+        raise ValueError(msg)
+    network.load_state_dict(loaded, strict=False)
+    return report
+
+
+def _canonical(name: str) -> str:
+    changed = True
+    while changed:
+        changed = False
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                name, changed = name.removeprefix(prefix), True
+    return name.replace(".", "_")
+
+
+def _differs_in_channels(value: Tensor, wanted: Tensor) -> bool:
+    return (
+        value.ndim == wanted.ndim == 4
+        and value.shape[1] == 3
+        and wanted.shape[1] != 3
+        and value.shape[0] == wanted.shape[0]
+        and value.shape[2:] == wanted.shape[2:]
     )

@@ -1,30 +1,32 @@
-"""Weights for a network to start from: a model to fine-tune, or an encoder from ImageNet."""
+"""Weights for a network to start from: a model to fine-tune, an encoder, or published weights."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-import safetensors
-import safetensors.torch
 import torch
 
-from pancyte.errors import CheckpointError
+from pancyte.errors import CheckpointError, listed
 from pancyte.io.checkpoint import load_checkpoint
-from pancyte.nn.weights import encoder_state, load_matching
+from pancyte.io.foreign_weights import read_weights
+from pancyte.nn.published import is_mediar, is_mediar_v, mediar_state, mediar_v_state
+from pancyte.nn.weights import ENCODER, LoadReport, encoder_names, encoder_state, load_matching
 from pancyte.workflows.models import list_models
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor, nn
 
 _LOGGER = logging.getLogger(__name__)
 
-_ENCODER = "encoder."
+# An encoder of which less than this was found is another one.
+_LEAST_PART = 0.5
 
 
-def initialize(network: nn.Module, path: Path, *, channels: int) -> None:
+def initialize(network: nn.Module, path: Path, *, strict: bool = False) -> LoadReport:
     """Copy weights from a file or a model folder into a network, in place.
 
     Parameters
@@ -33,50 +35,91 @@ def initialize(network: nn.Module, path: Path, *, channels: int) -> None:
         Keeps its own values where the weights have none of that name and shape, such as the
         outputs of other classes.
     path
-        The name of a bundled model, a model folder, or a safetensors file with the encoder of an
-        ImageNet classifier. A name wins over a file or folder of that name.
-    channels
-        Number of channels of the network's input, to which the first convolution is adapted.
+        The name of a bundled model, a model folder, or a safetensors or ``.pth`` file with the
+        weights of the network's encoder, as of an ImageNet classifier of timm, or of MEDIAR or
+        Mediar-V. A name wins over a file or folder of that name.
+    strict
+        Whether every tensor must fit: of a model folder or of published weights all of both sides,
+        of an encoder all of the network's encoder.
+
+    Returns
+    -------
+    LoadReport
+        What was loaded, what was skipped and what is missing.
 
     Raises
     ------
     CheckpointError
-        The weights cannot be read, or do not fit: not one of a model, not all of an encoder.
+        The weights cannot be read, or do not fit.
     """
     path = list_models().get(str(path), path)
     if path.is_dir():
         arrays = load_checkpoint(path).weights
-        report = load_matching(network, {n: torch.from_numpy(a) for n, a in arrays.items()})
-        lacking = () if report.loaded else report.missing
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        report = _load_network(network, state, path=path, strict=strict)
     else:
-        state = encoder_state(_read_safetensors(path), in_channels=channels)
-        report = load_matching(network, {_ENCODER + name: v for name, v in state.items()})
-        lacking = tuple(name for name in report.missing if name.startswith(_ENCODER))
-    if lacking or not report.loaded:
+        weights = read_weights(path)
+        if is_mediar(weights) or is_mediar_v(weights):
+            report = _load_network(network, _published(weights, path), path=path, strict=strict)
+        else:
+            report = _load_encoder(network, weights, path=path, strict=strict)
+    _LOGGER.info(
+        "Initialized %d tensors from %s; %d of it have no place here, %d here keep their values",
+        len(report.loaded), path, len(report.skipped), len(report.lacking),
+    )  # fmt: skip
+    for what in ("loaded", "skipped", "missing"):
+        _LOGGER.debug("%s: %s", what, ", ".join(getattr(report, what)) or "none")
+    return report
+
+
+def _load_network(
+    network: nn.Module, state: Mapping[str, Tensor], *, path: Path, strict: bool
+) -> LoadReport:
+    try:
+        report = load_matching(network, state, strict=strict)
+    except ValueError as error:
+        msg = f"{path}: {error}. Initialize from a model of the same kind, or not strictly."
+        raise CheckpointError(msg) from error
+    if not report.loaded:
         msg = (
             f"{path}: the weights do not fit this network, which found none of the right shape for "
-            f"{', '.join(lacking[:3])}. Initialize from a model of the same kind."
+            f"{listed(report.missing)}. Initialize from a model of the same kind."
         )
         raise CheckpointError(msg)
-    _LOGGER.info(
-        "Initialized %d tensors from %s; %d keep their own values",
-        len(report.loaded), path, len(report.missing),
-    )  # fmt: skip
+    return report
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        weights: dict[str, Tensor] = safetensors.torch.load_file(path)
-    except FileNotFoundError as error:
-        msg = f"{path}: no such file or folder of weights. Check the path."
-        raise CheckpointError(msg) from error
-    except (safetensors.SafetensorError, OSError) as error:
-        msg = f"{path}: cannot be read as safetensors ({error}). Download or copy it again."
-        raise CheckpointError(msg) from error
-    if "conv_stem.weight" not in weights:
+def _load_encoder(
+    network: nn.Module, weights: Mapping[str, Tensor], *, path: Path, strict: bool
+) -> LoadReport:
+    own = network.state_dict()
+    target = {n.removeprefix(ENCODER): v for n, v in own.items() if n.startswith(ENCODER)}
+    state = encoder_state(weights, target)
+    names = encoder_names(weights, target)
+    taken = {names[name] for name in state}
+    lacking = [n for n in target if n not in state and not n.endswith("num_batches_tracked")]
+    if lacking and (strict or len(state) < _LEAST_PART * len(target)):
         msg = (
-            f"{path}: expected the weights of an EfficientNet encoder with timm's names, but found "
-            f"{', '.join(sorted(weights)[:3])}. To fine-tune a model, name its folder."
+            f"{path}: the weights do not fit the encoder of this network: {len(lacking)} of its "
+            f"tensors are missing or of another shape, such as {listed(lacking)}; the file has "
+            f"{listed(sorted(weights))}. Choose the encoder that the weights are of."
         )
         raise CheckpointError(msg)
-    return weights
+    if lacking:
+        _LOGGER.warning(
+            "%s lacks %d tensors of the encoder, which start at random: %s",
+            path, len(lacking), listed(lacking),
+        )  # fmt: skip
+    loaded = load_matching(network, {ENCODER + name: value for name, value in state.items()})
+    return LoadReport(
+        loaded=loaded.loaded,
+        skipped=tuple(name for name in weights if name not in taken),
+        missing=loaded.missing,
+    )
+
+
+def _published(weights: Mapping[str, Tensor], path: Path) -> Mapping[str, Tensor]:
+    try:
+        return (mediar_state if is_mediar(weights) else mediar_v_state)(weights).state
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
