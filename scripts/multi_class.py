@@ -6,8 +6,8 @@ Two sets: nerve fibres and the axons inside them (axon_myelin_sem, one image lef
 and generated cells with nuclei. Every model sees the same images, the same crops in the same order,
 the same number of steps and the same size of network; only ``task.classes`` differs. A run that is
 complete is not run again, so the command can be stopped and repeated. At the end it writes
-scores.csv, with a row for each model, image and class, into the output folder, and the tables and
-the pictures of docs/results/multi-class.md into its folder ``report``.
+scores.csv, with a row for each model, image and class; multi_class_report.py makes the tables and
+pictures of docs/results/multi-class.md of it.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def make_config(
     )
 
 
-# ---- report
+# ---- scores of all runs
 
 
 def collect(out: Path) -> None:
