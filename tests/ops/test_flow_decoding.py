@@ -166,3 +166,14 @@ def test_nothing_writes_into_its_input():
     for array in (flow, foreground):
         array.setflags(write=False)
     assert decode_flow(foreground, flow).labels.max() == 16
+
+
+def test_decode_flow_drops_what_lies_in_the_frame():
+    labels = np.zeros((30, 40), np.int32)
+    labels[:8, :9], labels[10:20, 10:20], labels[12:22, 28:38] = 1, 2, 3
+    maps = (labels > 0).astype(np.float32), labels_to_flow(labels)
+    for width, kept in ((0, 3), (1, 2), (3, 1), (11, 0)):
+        found = decode_flow(*maps, FlowDecoding(remove_border=width))
+        assert found.labels.max() == len(found.scores) == len(found.errors) == kept
+    with pytest.raises(ValueError, match="remove_border from 0 to inf, but got -1"):
+        FlowDecoding(remove_border=-1)

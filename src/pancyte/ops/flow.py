@@ -29,13 +29,13 @@ from numba import njit
 from pancyte.ops.diffusion import diffusion_field
 from pancyte.ops.geodesic import geodesic_field
 from pancyte.ops.ids import as_labels, compact_ids, map_ids
-from pancyte.ops.labels import fill_holes, keep_largest_component
+from pancyte.ops.labels import fill_holes, keep_largest_component, touches_border
 from pancyte.ops.sinks import Components, find_components, locate_components
 from pancyte.ops.tracking import follow_flow, label_sinks
 from pancyte.params import params
 
 if TYPE_CHECKING:
-    from pancyte.types import BoolArray, FloatArray, IntArray
+    from pancyte.types import BoolArray, FloatArray, IntArray, Part
 
 FlowField = Literal["diffusion", "geodesic"]
 """How the vectors of an object are drawn."""
@@ -63,6 +63,9 @@ class FlowDecoding:
     """Largest object as a part of the image, 0 to 1; None sets no limit."""
     fill_holes: bool = True
     """Whether to fill holes, never over other objects."""
+    remove_border: int = 0
+    """Objects with a pixel in a frame of this width, in pixels of the image, are left out; 0 keeps
+    those that the border cuts."""
 
     def __post_init__(self) -> None:
         ranges = {
@@ -71,6 +74,7 @@ class FlowDecoding:
             "max_iterations": (self.max_iterations, 1, np.inf),
             "min_size": (self.min_size, 0, np.inf),
             "max_size_fraction": (self.max_size_fraction, 0, 1),
+            "remove_border": (self.remove_border, 0, np.inf),
         }
         for name, (value, low, high) in ranges.items():
             if value is not None and not low <= value <= high:
@@ -129,6 +133,7 @@ def decode_flow(
     settings: FlowDecoding | None = None,
     *,
     field: FlowField = "diffusion",
+    part: Part | None = None,
 ) -> DecodedFlow:
     """Find the objects of one class plane, with their errors and scores.
 
@@ -142,6 +147,9 @@ def decode_flow(
         Thresholds and limits; None for the defaults.
     field
         The field that the flow was trained on, for its error.
+    part
+        Which part of an image the maps show; None means all of it. Objects that reach an open side
+        are not tested for their error, and the image's size is that of the whole.
 
     Returns
     -------
@@ -156,9 +164,10 @@ def decode_flow(
     Notes
     -----
     In order: follow the flow, label the sinks, keep the largest component of each, drop by size,
-    drop by error, fill holes. A sink needs 11 tracks, or ``min_size`` where that is less, so that
-    objects of fewer pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px
-    upward. Extra memory is below 30 bytes per pixel.
+    drop by error, fill holes, drop at the border (not in a part, whose sides need not be those of
+    the image). A sink needs 11 tracks, or ``min_size`` where that is less, so that objects of fewer
+    pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px upward. Extra
+    memory is below 30 bytes per pixel.
 
     Examples
     --------
@@ -171,16 +180,24 @@ def decode_flow(
     settings = FlowDecoding() if settings is None else settings
     _check_maps(foreground, flow)
     labels = _gather(foreground, flow, settings)
-    labels = _keep(labels, _has_size(labels, settings))
+    labels = _keep(labels, _has_size(labels, settings, part))
     # The objects are components already: drawing them needs no search for parts and no copies.
-    own = _draw(locate_components(labels), field)
+    components = locate_components(labels)
+    boxes = components.boxes
+    own = _draw(components, field)
     errors = _mean_squared_difference(labels, own, flow, int(labels.max(initial=0)))
-    del own
+    del own, components
     if settings.flow_threshold:
         passed = errors <= settings.flow_threshold
+        if part is not None:
+            passed |= part.cut(boxes, labels.shape)
         labels, errors = _keep(labels, passed), errors[passed]
     if settings.fill_holes:
         labels = fill_holes(labels)
+    if settings.remove_border and part is None:
+        at_border = touches_border(labels, width=settings.remove_border)
+        inside = ~np.isin(np.arange(1, len(errors) + 1), at_border)
+        labels, errors = _keep(labels, inside), errors[inside]
     return DecodedFlow(labels, errors, object_scores(labels, foreground, errors))
 
 
@@ -298,10 +315,11 @@ def _gather(foreground: FloatArray, flow: FloatArray, settings: FlowDecoding) ->
     return keep_largest_component(label_sinks(ends, min_count=sink_count))
 
 
-def _has_size(labels: IntArray, settings: FlowDecoding) -> BoolArray:
+def _has_size(labels: IntArray, settings: FlowDecoding, part: Part | None) -> BoolArray:
     sizes = np.bincount(labels.ravel(), minlength=1)[1:]
     limit = 1.0 if settings.max_size_fraction is None else settings.max_size_fraction
-    kept: BoolArray = (sizes >= max(settings.min_size, 1)) & (sizes <= limit * labels.size)
+    image_size = labels.size if part is None else part.image_size
+    kept: BoolArray = (sizes >= max(settings.min_size, 1)) & (sizes <= limit * image_size)
     return kept
 
 
