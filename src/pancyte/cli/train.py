@@ -15,12 +15,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path))
+@click.option("--resume", is_flag=True, help="Continue the run where it stopped.")
 @click.option(
-    "--resume",
-    metavar="[NAME]",
-    is_flag=False,
-    flag_value="latest",
-    help="Continue the run where it stopped, or from the checkpoint NAME, such as epoch_20.",
+    "--resume-from",
+    metavar="NAME",
+    help="Continue the run from a checkpoint that was kept, such as epoch_20.",
 )
 @click.option("--dry-run", is_flag=True, help="Show and draw the first batch, and train nothing.")
 @click.option(
@@ -32,10 +31,11 @@ if TYPE_CHECKING:
 )
 @set_option("out=runs/second")
 @debug_option
-def train(
+def train(  # noqa: PLR0913 - one parameter for each option
     config: Path,
     *,
-    resume: str | None,
+    resume: bool,
+    resume_from: str | None,
     dry_run: bool,
     out: Path | None,
     overrides: Sequence[str],
@@ -61,5 +61,5 @@ def train(
         click.echo(show_first_batch(program.config, out))
         return
     with step_progress() as report:
-        folder = run(program.config, resume=resume or False, report=report, **program.parts)
+        folder = run(program.config, resume=resume_from or resume, report=report, **program.parts)
     click.echo(f"The model is in {folder / 'checkpoints' / 'best'}")
