@@ -69,7 +69,8 @@ def test_a_further_command_is_found_by_its_name(
     assert run(["prepare", "colors", "all.csv", "--count", "4"]) == 0
     assert further_command == ["all.csv", "4"]
     assert run(["prepare", "--help"]) == 0
-    assert "colors  Name the colors." in capsys.readouterr().out
+    listed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["colors", "Name", "the", "colors."] in listed
     assert run(["prepare", "colors", "--help"]) == 0
     assert "Usage: pancyte prepare colors" in capsys.readouterr().out
 
@@ -82,3 +83,11 @@ def test_a_folder_of_the_name_of_a_further_command_is_given_as_a_path(
     assert run(["prepare", "./colors", "-o", "all.csv"]) == 0
     assert not further_command
     assert Path("all.csv").is_file()
+
+
+def test_several_folders_are_joined(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(folder / "all.csv")
+    assert run(["prepare", str(folder), str(folder), "-o", out, "--val", "1"]) == 0
+    assert "listed twice and taken once: 4" in capsys.readouterr().out
+    assert run(["prepare", "-o", out]) == 2
+    assert "SOURCE" in capsys.readouterr().err

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-SUBCOMMANDS: dict[str, tuple[str, str]] = {}
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "modalities": (
+        "pancyte.cli.modalities:modalities",
+        "Find the kinds of image in a manifest, so that rare ones are drawn more often.",
+    ),
+}
 """First word after ``prepare`` to where its command is and what it does; a folder of that name is
 written ``./NAME``."""
 
@@ -58,7 +63,7 @@ def _number_or_share(text: str) -> float:
 
 
 @click.command(cls=_PrepareCommand)
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--out",
@@ -89,7 +94,7 @@ def _number_or_share(text: str) -> float:
 @set_option("skip_unmatched=true")
 @debug_option
 def prepare(  # noqa: PLR0913 - one parameter for each option
-    folder: Path,
+    source: tuple[Path, ...],
     *,
     out: Path,
     val: float | None,
@@ -99,10 +104,11 @@ def prepare(  # noqa: PLR0913 - one parameter for each option
     overwrite: bool,
     overrides: Sequence[str],
 ) -> None:
-    """List the images and labels in FOLDER, with a split, for training.
+    """List the images and labels in SOURCE, with a split, for training.
 
-    Images and labels are paired by name: images/a.tif with labels/a.tif, or a_image.tif with
-    a_labels.tif. Every pair is opened and checked.
+    A SOURCE is a folder or a manifest; several are joined. Images and labels are paired by name:
+    images/a.tif with labels/a.tif, or a_image.tif with a_labels.tif. Every pair is opened and
+    checked.
     """
     from pancyte.cli.progress import image_progress
     from pancyte.cli.settings import settings_from_options
@@ -112,5 +118,5 @@ def prepare(  # noqa: PLR0913 - one parameter for each option
     options = {"val": val, "test": test, "group": group, "modality": modality}
     config = settings_from_options(PrepareConfig, options, overrides)
     with image_progress() as report:
-        found = run(folder, out, config=config, overwrite=overwrite, on_image=report)
+        found = run(source, out, config=config, overwrite=overwrite, on_image=report)
     click.echo(str(found))
