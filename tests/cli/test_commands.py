@@ -16,6 +16,7 @@ from pancyte.io.tables import read_csv, read_json
 from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
 from pancyte.workflows import models
+from pancyte.workflows import dry_run
 from pancyte.workflows import train as training
 
 
@@ -86,7 +87,8 @@ def test_train_hands_over_the_configuration(tmp_path: Path, monkeypatch, capsys)
     config.write_text('out = "run"\n[[data]]\npath = "images"\n', encoding="utf-8")
     seen = []
 
-    def train(config: object, *, resume: bool) -> Path:
+    def train(config: object, *, resume: bool | str, report: object) -> Path:
+        assert report is None  # there is no terminal
         seen.append((config, resume))
         return tmp_path / "run"
 
@@ -94,7 +96,19 @@ def test_train_hands_over_the_configuration(tmp_path: Path, monkeypatch, capsys)
     assert run(["train", str(config), "--set", "steps=7"]) == 0
     assert f"The model is in {tmp_path / 'run/checkpoints/best'}" in capsys.readouterr().out
     assert run(["train", str(config), "--resume"]) == 0
-    assert [(c.steps == 7, resume) for c, resume in seen] == [(True, False), (False, True)]
+    assert run(["train", str(config), "--resume-from", "epoch_2"]) == 0
+    assert [c.steps == 7 for c, _ in seen] == [True, False, False]
+    assert [resume for _, resume in seen] == [False, True, "epoch_2"]
+    assert run(["train", str(config), "-o", "a.png"]) == 2
+    assert "-o names the picture of --dry-run" in capsys.readouterr().err
+
+
+def test_a_dry_run_is_shown_and_trains_nothing(tmp_path: Path, monkeypatch, capsys) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text('out = "run"\n[[data]]\npath = "images"\n', encoding="utf-8")
+    monkeypatch.setattr(dry_run, "show_first_batch", lambda c, out: f"{c.batch} to {out}")
+    assert run(["train", str(config), "--dry-run", "-o", "a.png", "--set", "batch=3"]) == 0
+    assert capsys.readouterr().out == "3 to a.png\n"
 
 
 def test_train_names_a_misspelled_setting(tmp_path: Path, capsys) -> None:

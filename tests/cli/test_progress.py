@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 
-from pancyte.cli.progress import image_progress
+from pancyte.cli.progress import image_progress, step_progress
 
 
 def test_progress_is_plain_lines_without_a_terminal(capsys) -> None:
@@ -25,3 +25,13 @@ def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch) -> None:
     err = capsys.readouterr().err
     assert "1/2" in err
     assert "cell[1].tif" in err
+
+
+def test_steps_are_a_bar_on_a_terminal_and_nothing_elsewhere(capsys, monkeypatch) -> None:
+    with step_progress() as report:
+        assert report is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with step_progress() as report:
+        report(3, 40)
+    assert "3/40" in capsys.readouterr().err

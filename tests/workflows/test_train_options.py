@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +16,8 @@ import pytest
 import tifffile
 import torch
 from torch import Tensor, nn
+
+from tests.training.test_ranks import write_project
 
 import pancyte
 from pancyte.augment.cell_aware import BoundaryExclusion, CellAware
@@ -368,3 +374,49 @@ def test_paths_are_looked_at_when_a_training_runs_not_when_its_settings_load(
     with pytest.raises(pancyte.InputError, match="/nowhere/images"):
         train(config)
     assert not config.out.exists()
+
+
+KILLED = """
+import os
+_flush, _flushed = os.fsync, []
+def fsync(descriptor):
+    _flushed.append(descriptor)
+    if len(_flushed) == int(os.environ["KILL_AT"]):
+        os.kill(os.getpid(), 9)
+    _flush(descriptor)
+os.fsync = fsync
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_kill_9_while_saving_leaves_a_run_that_goes_on_with_the_same_bits(tmp_path: Path) -> None:
+    program = write_project(tmp_path)
+    program.write_text(KILLED + program.read_text().replace("steps=10", "steps=4"))
+
+    def run(kill_at: int, out: str, *options: str) -> int:
+        command = [sys.executable, "-m", "pancyte", "train", str(program), "--set", f"out={out}"]
+        return subprocess.run(
+            [*command, *options],
+            env={**os.environ, "KILL_AT": str(kill_at)},
+            capture_output=True,
+            check=False,
+        ).returncode
+
+    # Each file is flushed, and then its folder: these fall on models, states and tables.
+    for kill_at in (9, 14, 19, 23, 28):
+        assert run(kill_at, "killed", "--resume") == -signal.SIGKILL
+        last = tmp_path / "killed" / "checkpoints" / "last"
+        if last.exists() and any(last.glob("*.safetensors")):
+            pancyte.load(last, network=one_class)
+    assert run(0, "killed", "--resume") == 0
+    assert run(0, "whole") == 0
+    for name in ("last", "best"):
+        assert_same_bits(tmp_path / "killed", tmp_path / "whole", name)
+    assert metrics(tmp_path / "killed") == metrics(tmp_path / "whole")
+
+
+def one_class() -> nn.Module:
+    network = nn.Module()
+    network.body = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1))
+    return network

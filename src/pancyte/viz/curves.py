@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Draw loss terms and validation scores over the steps of a training into a PNG file.
+    """Draw loss terms and scores over the steps of a training into a PNG file.
 
     Parameters
     ----------
@@ -21,7 +21,8 @@ def draw_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         The picture; replaced where it exists.
     rows
         One mapping per logged step: ``step``, ``loss/<term>`` and ``val/<score>``, as in
-        ``metrics.csv``. Columns of single modalities are drawn thin. No rows give empty axes.
+        ``metrics.csv``, and ``test/<score>``. Columns of single classes are drawn thinner, those of
+        single modalities thin. No rows give empty axes.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - half a second
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -30,16 +31,19 @@ def draw_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     canvas = FigureCanvasAgg(figure)
     loss_axes, score_axes = figure.subplots(1, 2)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    for axes, prefix in ((loss_axes, "loss/"), (score_axes, "val/")):
+    markers = {"loss/": None, "val/": ".", "test/": "*"}
+    for prefix, marker in markers.items():
+        axes = loss_axes if prefix == "loss/" else score_axes
         for name in (name for name in names if name.startswith(prefix)):
             points = [(row["step"], row[name]) for row in rows if name in row]
-            label = name.removeprefix(prefix)
-            whole = "/" not in label
+            label = name if prefix == "test/" else name.removeprefix(prefix)
+            depth = name.count("/")
+            whole, of_class = depth == 1, depth == 2
             axes.plot(
                 *zip(*points, strict=True),
                 label=label,
-                linewidth=2 if whole else 0.8,
-                marker="." if prefix == "val/" else None,
+                linewidth=2 if whole else 1.4 if of_class else 0.8,
+                marker=marker,
                 alpha=1 if whole else 0.7,
             )
         axes.set_xlabel("step")
@@ -47,7 +51,8 @@ def draw_curves(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         if axes.lines:
             axes.legend(fontsize="x-small")
     loss_axes.set_ylabel("loss")
-    score_axes.set(ylabel="validation score", ylim=(0, 1))
+    highest = max((v for row in rows for n, v in row.items() if n.startswith("val/")), default=1.0)
+    score_axes.set(ylabel="validation score", ylim=(0, max(1.0, 1.05 * highest)))
     buffer = io.BytesIO()
     canvas.print_png(buffer)  # type: ignore[no-untyped-call]
     write_bytes(path, buffer.getvalue())
