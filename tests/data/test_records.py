@@ -14,6 +14,7 @@ from pancyte.data.records import (
     Record,
     read_manifest,
     select_split,
+    unannotated_classes,
     write_manifest,
 )
 from pancyte.errors import InputError
@@ -133,3 +134,60 @@ def test_select_split_and_columns() -> None:
 def test_a_source_with_a_negative_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="weight to be 0 or more, but got -1"):
         DataSource(path=Path("x"), weight=-1)
+
+
+def test_classes_with_files_of_their_own_are_columns(tmp_path) -> None:
+    files = [tmp_path / name for name in ("a.tif", "b.tif", "nucleus/a.tif", "cell/a.tif", "c.tif")]
+    touch(*files)
+    both = (("nucleus", files[2]), ("cell", files[3]))
+    records = (
+        Record(image=files[0], class_labels=both),
+        Record(image=files[1], class_labels=both[1:]),
+        Record(image=files[1], labels=files[4], split="val"),
+        Record(image=files[1]),
+    )
+    path = tmp_path / "all.csv"
+    write_manifest(path, records)
+    assert path.read_text(encoding="utf-8").splitlines() == [
+        "image,labels,labels:nucleus,labels:cell,split",
+        "a.tif,,nucleus/a.tif,cell/a.tif,",
+        "b.tif,,,cell/a.tif,",
+        "b.tif,c.tif,,,val",
+        "b.tif,,,,",
+    ]
+    assert read_manifest(path) == records
+    assert [r.label_files for r in records] == [tuple(files[2:4]), (files[3],), (files[4],), ()]
+    assert [r.labels for r in records] == [files[2], files[3], files[4], None]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image,labels,labels:cell\na.tif,a.tif,b.tif\n", "one file of labels or one for each"),
+        ("image,labels:\na.tif,a.tif\n", "unknown column 'labels:'"),
+        ("image,labels:cell\na.tif,none.tif\n", "1 of 2 files do not exist, such as .*none.tif"),
+    ],
+)
+def test_slips_in_the_columns_of_classes_are_named(tmp_path, text, message) -> None:
+    touch(tmp_path / "a.tif", tmp_path / "b.tif")
+    with pytest.raises(InputError, match=message):
+        read_manifest(manifest(tmp_path, text))
+
+
+def test_a_class_named_twice_is_refused() -> None:
+    twice = (("cell", Path("b")), ("cell", Path("c")))
+    with pytest.raises(
+        ValueError, match=r"each class to be named once, but got \['cell', 'cell'\]"
+    ):
+        Record(image=Path("a"), class_labels=twice)
+    with pytest.raises(ValueError, match="Expected each class once, but got"):
+        DataSource(path=Path("x"), classes=("cell", "cell"))
+
+
+def test_classes_that_nobody_annotated_are_found() -> None:
+    cells = Record(image=Path("a"), labels=Path("b"), annotated=("cell",))
+    nuclei = Record(image=Path("a"), class_labels=(("nucleus", Path("b")),))
+    classes = ("cell", "nucleus", "debris")
+    assert unannotated_classes([cells], classes) == ("nucleus", "debris")
+    assert unannotated_classes([cells, nuclei], classes) == ("debris",)
+    assert unannotated_classes([cells, Record(image=Path("a"), labels=Path("b"))], classes) == ()

@@ -189,6 +189,28 @@ def select_split(records: Sequence[Record], *splits: str) -> tuple[Record, ...]:
     return tuple(record for record in records if record.split in splits)
 
 
+def unannotated_classes(records: Iterable[Record], classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the classes that no record says to have annotated, such as misspelled ones.
+
+    A record that names no classes may have all of them, unless its label files have names.
+
+    Examples
+    --------
+    >>> files = (("nuclei", Path("n.tif")), ("cell", Path("c.tif")))
+    >>> unannotated_classes([Record(image=Path("a"), class_labels=files)], ("nucleus", "cell"))
+    ('nucleus',)
+    """
+    known: set[str] = set()
+    for record in records:
+        if record.annotated is not None:
+            known.update(record.annotated)
+        elif record.class_labels:
+            known.update(name for name, _ in record.class_labels)
+        else:
+            return ()
+    return tuple(name for name in classes if name not in known)
+
+
 def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
     columns = read_csv(path)
     table = {name.strip(): [value.strip() for value in values] for name, values in columns.items()}

@@ -12,7 +12,7 @@ from pancyte.augment.intensity import IntensityAugmentation, augment_intensity
 from pancyte.augment.spatial import draw_matrix
 from pancyte.data.datasets import PatchDataset, ReplayedDataset
 from pancyte.data.folders import read_sources
-from pancyte.data.records import TEST, TRAIN, VAL, Record, select_split
+from pancyte.data.records import TEST, TRAIN, VAL, Record, select_split, unannotated_classes
 from pancyte.errors import ConfigError
 from pancyte.workflows.replay import add_replay
 from pancyte.workflows.validation import check_records, choose_records
@@ -112,6 +112,13 @@ def _check_training(config: TrainConfig, training: Sequence[Record]) -> None:
         msg = (
             f"data: expected images of the split {TRAIN!r} (or none) with labels and a weight "
             f"above 0, but got none in {sources}. Look at the columns split, labels and weight."
+        )
+        raise ConfigError(msg)
+    missing = unannotated_classes(training, config.task.classes)
+    if missing:
+        msg = (
+            f"task.classes: expected classes that were annotated, but no image to train on names "
+            f"{', '.join(map(repr, missing))}. Look at the columns annotated and labels:NAME."
         )
         raise ConfigError(msg)
 
