@@ -85,7 +85,7 @@ def test_the_first_commands_run(tmp_path: Path, monkeypatch, capsys) -> None:
         assert line in " ".join(PANCYTE_LINES)
         assert run(pancyte_arguments(line) or []) == 0
     assert "5 images" in capsys.readouterr().out
-    assert len(list((tmp_path / "out").iterdir())) == 12
+    assert len(list((tmp_path / "out").iterdir())) == 13
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from pancyte.workflows.evaluate import evaluate
     from pancyte.workflows.evaluation import EvaluateConfig
     from pancyte.workflows.models import load
-    from pancyte.workflows.predict import PredictConfig, predict
+    from pancyte.workflows.predict import predict
+    from pancyte.workflows.predict_config import PredictConfig
     from pancyte.workflows.prepare import PrepareConfig, prepare
     from pancyte.workflows.train import train
     from pancyte.workflows.train_config import TrainConfig
@@ -73,7 +74,7 @@ _MODULES = {
     "Model": "pancyte.inference.model",
     "PancyteError": "pancyte.errors",
     "PartialError": "pancyte.errors",
-    "PredictConfig": "pancyte.workflows.predict",
+    "PredictConfig": "pancyte.workflows.predict_config",
     "PrepareConfig": "pancyte.workflows.prepare",
     "ResourceError": "pancyte.errors",
     "Segmentation": "pancyte.types",

@@ -24,6 +24,8 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
 Column = npt.NDArray[Any]
+Window = tuple[slice, slice]
+"""Rows and columns of an image, each with a start and a stop."""
 
 ArrayT = TypeVar("ArrayT", "npt.NDArray[np.float32]", "Tensor")
 

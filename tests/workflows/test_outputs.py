@@ -106,7 +106,7 @@ def test_check_overwriting_names_what_is_there(tmp_path: Path) -> None:
     Results({"pancyte": "9"}, written={"a_labels.tif", "b_overlay.png", "c_labels.tif"}).write(
         out, status="complete"
     )
-    with pytest.raises(UsageError, match=r"overwrite 5 files: a_lab.* and 2 more\. .*--overwrite"):
+    with pytest.raises(UsageError, match=r"overwrite 6 files: a_lab.* and 3 more\. .*--overwrite"):
         check_overwriting(jobs, out, overwrite=False)
     check_overwriting(jobs, out, overwrite=True)
 
@@ -128,4 +128,4 @@ def test_what_is_gone_is_not_a_result_any_more(tmp_path: Path) -> None:
     touch(tmp_path, "a_labels.tif")
     written = {"a_labels.tif", "b_labels.tif"}
     Results({"pancyte": "9"}, written=written).write(tmp_path, status="complete")
-    assert written_files(tmp_path) == {"a_labels.tif", "objects.csv", "run.json"}
+    assert written_files(tmp_path) == {"a_labels.tif", "images.csv", "objects.csv", "run.json"}

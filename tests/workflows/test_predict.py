@@ -53,6 +53,7 @@ def test_predict_writes_labels_overlay_table_and_record(tmp_path: Path) -> None:
     assert sorted(content(out)) == [
         "day 1/cells_labels.tif",
         "day 1/cells_overlay.png",
+        "images.csv",
         "objects.csv",
         "run.json",
     ]
@@ -121,7 +122,7 @@ def test_a_second_run_names_what_it_would_overwrite_and_stops(tmp_path: Path, ca
     capsys.readouterr()
     assert run(arguments) == 2
     err = capsys.readouterr().err
-    assert "would overwrite 4 files" in err
+    assert "would overwrite 5 files" in err
     assert "a_labels.tif" in err
     assert "--overwrite" in err
     assert content(tmp_path / "out") == before

@@ -36,10 +36,14 @@ def test_with_file_puts_the_name_first() -> None:
 def test_results_are_written_and_read_back(tmp_path: Path) -> None:
     results = Results(header={"pancyte": "9", "seed": 3})
     results.tables.append(with_file(table(label=[1, 2], score=[0.5, np.float32(0.1)]), "a, b.tif"))
-    results.images.append({"file": "a, b.tif"})
+    entry = {"num_objects": 2, "scale": 1.0, "seconds": 0.1, "warnings": ["unsure"]}
+    results.images.append({"file": "a, b.tif", **entry})
     results.failures.append({"file": "c.tif", "error": "is truncated"})
     results.write(tmp_path, status="partial")
     assert read_csv(tmp_path / "objects.csv")["file"] == ["a, b.tif", "a, b.tif"]
+    images = read_csv(tmp_path / "images.csv")
+    assert images["status"] == ["done", "failed"]
+    assert images["note"] == ["unsure", "is truncated"]
     document = read_json(tmp_path / "run.json")
     assert document["status"] == "partial"
     assert document["seed"] == 3

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder for the results; made if it does not exist.",
 )
-@click.option("--model", metavar="NAME|PATH", help="Model to use; see 'pancyte models list'.")
+@click.option(
+    "--model",
+    metavar="NAME|PATH",
+    multiple=True,
+    help="Model to use; see 'pancyte models list'. Given several times, they predict together.",
+)
 @click.option(
     "--diameter",
     type=float,
@@ -34,8 +39,19 @@ if TYPE_CHECKING:
 )
 @click.option("--axes", metavar="AXES", help="Axes of the files, such as CYX, if they do not say.")
 @click.option("--channels", metavar="LIST", help="Channels to use, by number from 0 or name: 0,2.")
+@click.option(
+    "--only-masks", is_flag=True, default=None, help="Write label images, no pictures and tables."
+)
+@click.option(
+    "--no-save-masks",
+    "save_masks",
+    is_flag=True,
+    flag_value=False,
+    default=None,
+    help="Write pictures and tables, no label images.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace results that are in OUT already.")
-@set_option("min_area=30")
+@set_option("flips=8")
 @debug_option
 def predict(
     sources: Sequence[Path],
@@ -47,14 +63,17 @@ def predict(
 ) -> None:
     """Find the objects in images.
 
-    SOURCE is an image or a folder of images. For each image, OUT gets NAME_labels.tif and
-    NAME_overlay.png, and for all of them objects.csv and run.json.
+    SOURCE is an image, a folder of images, or a manifest (.csv). For each image, OUT gets
+    NAME_labels.tif and NAME_overlay.png, and for all of them objects.csv, images.csv and run.json.
+    The same command goes on with a prediction that was interrupted.
     """
     from pancyte.cli.progress import image_progress
     from pancyte.cli.settings import settings_from_options
-    from pancyte.workflows.predict import PredictConfig
     from pancyte.workflows.predict import predict as run
+    from pancyte.workflows.predict_config import PredictConfig
 
+    models = options.pop("model")
+    options["model"] = models if len(models) > 1 else next(iter(models), None)
     config = settings_from_options(PredictConfig, options, overrides)
     with image_progress() as report:
         run(list(sources), out, config, overwrite=overwrite, report=report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from pancyte.tasks import Task
 from pancyte.workflows.own_parts import make_network
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor, nn
 
@@ -29,6 +30,8 @@ DEFAULT_MODEL: Final = "generalist"
 """Name of the bundled model that is used when none is asked for."""
 
 _COUNTER: Final = ".num_batches_tracked"
+_SHARED: Final = ("kind", "classes", "preprocessing", "field")
+"""Settings of a task in which models that predict together agree."""
 
 
 OWN_NETWORK: Final = "own_network"
@@ -36,19 +39,20 @@ OWN_NETWORK: Final = "own_network"
 
 
 def load(
-    name_or_path: str | Path | None = None,
+    name_or_path: str | Path | Sequence[str | Path] | None = None,
     *,
     device: str = "auto",
     precision: PrecisionChoice = "auto",
     network: Network | None = None,
 ) -> Model:
-    """Load a model.
+    """Load a model, or several that predict together.
 
     Parameters
     ----------
     name_or_path
         Name of a bundled model, or path of a model folder; None is the default bundled model. A
         name wins over a folder of the same name in the working directory: write ``./NAME`` for it.
+        Of several, the maps are averaged, and objects are found as the first one says.
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     precision
@@ -60,10 +64,18 @@ def load(
     Raises
     ------
     UsageError
-        No model of that name, no such folder, or no such device.
+        No model of that name, no such folder, or no such device; or several models do not agree in
+        classes, preprocessing or the kind of their fields.
     CheckpointError
         The folder is damaged, or its weights do not belong to its task.
     """
+    if not (name_or_path is None or isinstance(name_or_path, str | Path)):
+        if not name_or_path:
+            raise UsageError("Expected at least one model to load, but got none.")
+        first, *others = [
+            load(one, device=device, precision=precision, network=network) for one in name_or_path
+        ]
+        return _together(first, others) if others else first
     folder = find_model(name_or_path)
     checkpoint = load_checkpoint(folder)
     task = _read_task(checkpoint.manifest, folder)
@@ -81,6 +93,23 @@ def load(
         manifest=checkpoint.manifest,
         precision=choose_precision(precision, where),
     )
+
+
+def _together(first: Model, others: Sequence[Model]) -> Model:
+    """Return a model that averages the maps of all, which must mean the same."""
+    expected = to_mapping(first.task)
+    for other in others:
+        found = to_mapping(other.task)
+        differing = [key for key in _SHARED if found.get(key) != expected.get(key)]
+        if differing:
+            key = differing[0]
+            msg = (
+                f"The models {first.name} and {other.name} cannot predict together: their {key} "
+                f"differ, {expected.get(key)} and {found.get(key)}. Predict with each alone."
+            )
+            raise UsageError(msg)
+    name = " + ".join(model.name for model in (first, *others))
+    return replace(first, name=name, others=tuple(others))
 
 
 def describe_model(name_or_path: str | Path | None = None) -> Mapping[str, Any]:

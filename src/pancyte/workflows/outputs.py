@@ -1,4 +1,4 @@
-"""Which images a prediction reads, and under which names it writes their results.
+"""Which images a prediction reads, and which results it writes under which names.
 
 All names are known before the first image is opened, so that nothing is overwritten by surprise:
 neither an earlier result nor the result of another image of the same run.
@@ -7,24 +7,41 @@ neither an earlier result nor the result of another image of the same run.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from pancyte.data.records import read_manifest, select_split
 from pancyte.errors import InputError, UsageError, listed
-from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, find_images
+from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, RESULT_SUFFIXES, find_images
 from pancyte.io.tables import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pancyte.data.records import Record
+
 Report = Callable[[int, int, str], None]
 """Called with the number of images done, that of all images, and a line about the latest one."""
 
 OBJECTS_FILE: Final = "objects.csv"
+IMAGES_FILE: Final = "images.csv"
 RUN_FILE: Final = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which kinds of results are written, beside ``run.json``."""
+
+    masks: bool = True
+    """Label images."""
+    pictures: bool = True
+    """Contours on the image."""
+    tables: bool = True
+    """``objects.csv`` and ``images.csv``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +55,28 @@ class Job:
     """Label image to write, below the folder of the results."""
     overlay: Path
     """Picture to write, likewise."""
+    class_overlays: tuple[Path, ...] = ()
+    """A picture for each class, where there are several."""
+    spacing: tuple[float, float] | None = None
+    """Micrometre per pixel along y and x, where a manifest says it."""
+
+    def files(self, wanted: Wanted) -> list[Path]:
+        """Return the files to write."""
+        masks = [self.labels] if wanted.masks else []
+        return masks + ([self.overlay, *self.class_overlays] if wanted.pictures else [])
 
 
-def plan_jobs(sources: Sequence[Path]) -> list[Job]:
+def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]:
     """Find the images of all sources and give each the names of its results.
 
     Parameters
     ----------
     sources
-        Image files and folders; folders are searched at any depth, and results of earlier
-        predictions in them are left out. The folder structure is kept: below the source where
-        there is one, else below the deepest folder that holds all sources.
+        Image files, folders and manifests (.csv); folders are searched at any depth, and results
+        of earlier predictions in them are left out. The folder structure is kept: below the source
+        where there is one folder, else below the deepest folder that holds all sources.
+    split
+        Split of the manifests whose images are taken; None takes all.
 
     Returns
     -------
@@ -62,13 +90,17 @@ def plan_jobs(sources: Sequence[Path]) -> list[Job]:
     InputError
         A source does not exist, or there is no image.
     UsageError
-        No source is given, or the sources lie on different drives.
+        No source is given, the sources lie on different drives, or no manifest has such a split.
     """
     if not sources:
         raise UsageError("Expected at least one image or folder to predict, but got none.")
-    root = _common_folder(sources)
-    found = [path for source in sources for path in find_images(source)]
+    listed_records = _manifest_records(sources, split)
+    places = [source for source in sources if not _is_manifest(source)]
+    found = [path for source in places for path in find_images(source)]
+    found += [record.image for record in listed_records]
+    root = _common_folder(places + [record.image for record in listed_records])
     images = {Path(os.path.relpath(path.absolute(), root)): path for path in found}
+    spacings = {record.image: record.spacing for record in listed_records}
     relative = sorted(images)
     return [
         Job(
@@ -76,12 +108,67 @@ def plan_jobs(sources: Sequence[Path]) -> list[Job]:
             name=path.as_posix(),
             labels=stem.with_name(stem.name + LABELS_SUFFIX),
             overlay=stem.with_name(stem.name + OVERLAY_SUFFIX),
+            spacing=_in_plane(spacings.get(images[path])),
         )
         for path, stem in zip(relative, unique_stems(relative), strict=True)
     ]
 
 
-def check_overwriting(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> None:
+def with_class_pictures(jobs: Sequence[Job], classes: Sequence[str]) -> list[Job]:
+    """Return the jobs with a picture for each class, where there are several.
+
+    That of ``a/dish.tif`` and the class ``cell`` is named ``a/dish_cell_overlay.png``.
+
+    Raises
+    ------
+    UsageError
+        Two results would have the same name.
+    """
+    if len(classes) < 2:
+        return list(jobs)
+    names = [re.sub(r"[^\w.+-]+", "-", name) for name in classes]
+    planned = [
+        replace(
+            job,
+            class_overlays=tuple(
+                job.overlay.with_name(
+                    f"{job.overlay.name.removesuffix(OVERLAY_SUFFIX)}_{name}{OVERLAY_SUFFIX}"
+                )
+                for name in names
+            ),
+        )
+        for job in jobs
+    ]
+    counts = Counter(_folded(path) for job in planned for path in job.files(Wanted()))
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        msg = (
+            f"{listed(twice)}: would be the picture of two images or classes. Rename one of the "
+            "images, or leave pictures out with --set save_pictures=false."
+        )
+        raise UsageError(msg)
+    return planned
+
+
+def skipped_files(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
+    """Return the files of the folders that are no images, and no results; hidden ones left out."""
+    images = {job.image.absolute() for job in jobs}
+    known = (OBJECTS_FILE, IMAGES_FILE, RUN_FILE)
+    return [
+        path.as_posix()
+        for source in sources
+        if source.is_dir()
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
+        and path.absolute() not in images
+        and not path.name.lower().endswith((*RESULT_SUFFIXES, *known))
+        and not any(part.startswith(".") for part in path.relative_to(source).parts)
+    ]
+
+
+def check_overwriting(
+    jobs: Sequence[Job], out: Path, *, overwrite: bool, wanted: Wanted | None = None
+) -> None:
     """Refuse to write over existing files, or over those that no prediction wrote.
 
     Labels drawn by hand may have the very names of results, and must outlive ``overwrite``.
@@ -94,14 +181,15 @@ def check_overwriting(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> Non
         Folder of the results.
     overwrite
         Whether earlier results, which ``run.json`` in the folder lists, may be replaced.
+    wanted
+        Which results are written; None means all.
 
     Raises
     ------
     UsageError
         Names what is there, and how to go on.
     """
-    planned = [path for job in jobs for path in (job.labels, job.overlay)]
-    planned += [Path(OBJECTS_FILE), Path(RUN_FILE)]
+    planned = planned_files(jobs, wanted or Wanted())
     existing = [path for path in planned if (out / path).exists()]
     written = written_files(out)
     foreign = [path for path in existing if path.as_posix() not in written]
@@ -120,22 +208,36 @@ def check_overwriting(jobs: Sequence[Job], out: Path, *, overwrite: bool) -> Non
         raise UsageError(msg)
 
 
+def planned_files(jobs: Sequence[Job], wanted: Wanted) -> list[Path]:
+    """Return all files that a prediction writes, below the folder of its results."""
+    tables = [Path(OBJECTS_FILE), Path(IMAGES_FILE)] if wanted.tables else []
+    return [path for job in jobs for path in job.files(wanted)] + [*tables, Path(RUN_FILE)]
+
+
 def written_files(out: Path) -> set[str]:
     """Return the files in a folder of results that predictions wrote, as ``run.json`` lists them.
 
     The paths are below the folder, with ``/`` as separator.
     """
-    try:
-        document = read_json(out / RUN_FILE)
-    except InputError:
-        return set()
-    # Anything may be called run.json; only a prediction writes these.
-    if not isinstance(document, dict) or not {"pancyte", "images"} <= document.keys():
+    document = read_run(out)
+    if document is None:
         return set()
     names = {OBJECTS_FILE, RUN_FILE, *document.get("written", ())}
     for entry in document["images"]:
         names |= {entry[key] for key in ("labels", "overlay") if key in entry}
     return {name for name in names if (out / name).exists()}
+
+
+def read_run(out: Path) -> dict[str, Any] | None:
+    """Return what ``run.json`` in a folder says, or None where no prediction wrote one."""
+    try:
+        document = read_json(out / RUN_FILE)
+    except InputError:
+        return None
+    # Anything may be called run.json; only a prediction writes these.
+    if not isinstance(document, dict) or not {"pancyte", "images"} <= document.keys():
+        return None
+    return document
 
 
 def unique_stems(paths: Sequence[Path]) -> list[Path]:
@@ -160,6 +262,30 @@ def unique_stems(paths: Sequence[Path]) -> list[Path]:
             return stems
         for i in clashing:
             stems[i] = paths[i]
+
+
+def _is_manifest(source: Path) -> bool:
+    return source.suffix.lower() == ".csv" and not source.is_dir()
+
+
+def _manifest_records(sources: Sequence[Path], split: str | None) -> list[Record]:
+    manifests = [source for source in sources if _is_manifest(source)]
+    if split is not None and not manifests:
+        msg = f"split {split!r}: only a manifest (.csv) has splits, and {listed(sources)} is none."
+        raise UsageError(msg)
+    records = [record for manifest in manifests for record in read_manifest(manifest)]
+    if split is None:
+        return records
+    chosen = list(select_split(records, split))
+    if not chosen:
+        splits = ", ".join(sorted({repr(record.split) for record in records}))
+        msg = f"{listed(manifests)}: no image is of split {split!r}. The splits there are {splits}."
+        raise UsageError(msg)
+    return chosen
+
+
+def _in_plane(spacing: tuple[float, ...] | None) -> tuple[float, float] | None:
+    return None if spacing is None else (spacing[-2], spacing[-1])
 
 
 def _folded(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""``predict``: image files in, label images, overlays and one table of objects out.
+"""``predict``: image files in, label images, pictures and tables out.
 
 Images are read, segmented and written one after the other, so that memory does not grow with their
 number. What is finished stays, whatever happens to the images after it.
@@ -9,88 +9,51 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pancyte.config import from_mapping, to_mapping
-from pancyte.errors import InputError, PartialError, ResourceError, UsageError
+from pancyte.errors import InputError, PartialError, ResourceError, UsageError, listed
 from pancyte.inference.inputs import reading_notes
-from pancyte.inference.tiles import Tiling
 from pancyte.io.bitmaps import write_png
 from pancyte.io.files import remove_stale, sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.ops.selection import keep_objects
-from pancyte.params import params
-from pancyte.runtime import PrecisionChoice, using_threads, warm_up
+from pancyte.runtime import using_threads, warm_up
 from pancyte.tasks import Task
-from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.models import load
 from pancyte.workflows.outputs import (
     Job,
     Report,
+    Wanted,
     check_overwriting,
     plan_jobs,
+    planned_files,
+    skipped_files,
+    with_class_pictures,
     written_files,
 )
+from pancyte.workflows.pictures import draw_contours
+from pancyte.workflows.predict_config import PredictConfig
 from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from pancyte.inference.model import Model
     from pancyte.types import FloatArray, Segmentation
+
+__all__ = ["PredictConfig", "load_model", "predict", "segment_file"]
 
 _LOGGER = logging.getLogger(__name__)
 
 _STALE_SECONDS = 3600.0
 """Age above which a half written file is no longer that of a prediction that runs beside this."""
-
-
-@params
-class PredictConfig:
-    """How images are segmented; the defaults suit most."""
-
-    model: str | None = None
-    """Name of a model, or path of a model folder; None is the bundled model."""
-    diameter: float | None = None
-    """Typical diameter of the objects in pixels of the image; None estimates it per image."""
-    axes: str | None = None
-    """Letters of the axes of the files, such as ``CYX``; None believes the files."""
-    channels: str | tuple[int | str, ...] | None = None
-    """Channels to use, by index or name, in the order for the network; None uses all."""
-    spacing: tuple[float, float] | None = None
-    """Micrometre per pixel along y and x; None believes the files."""
-    min_score: float = 0.0
-    """Objects with a lower score are left out; 0 to 1."""
-    min_area: float = 0.0
-    """Objects of fewer pixels of the image are left out."""
-    device: str = "auto"
-    """``cpu``, ``cuda``, ``cuda:1``; auto takes a GPU where there is one."""
-    precision: PrecisionChoice = "auto"
-    """auto takes bfloat16 where the device is faster with it."""
-    threads: int | None = None
-    """CPU threads; None takes all that this process may use."""
-    tiling: Tiling = Tiling()
-    """Size and overlap of the tiles that the network sees."""
-    decoding: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the model's task for finding objects that differ from those of the model; those
-    of one class are in a table of its name, such as ``decoding.nucleus.min_size``."""
-
-    def __post_init__(self) -> None:
-        if self.diameter is not None and not 0 < self.diameter < np.inf:
-            msg = f"Expected diameter to be a positive number of pixels, but got {self.diameter}"
-            raise ValueError(msg)
-        if self.axes is not None and set(self.axes.strip().upper()) - set("TCZYXS"):
-            msg = f"Expected axes of the letters TCZYXS, such as CYX or YXC, but got {self.axes!r}"
-            raise ValueError(msg)
-        if not 0 <= self.min_score <= 1:
-            raise ValueError(f"Expected min_score to lie in 0 to 1, but got {self.min_score}")
-        if not 0 <= self.min_area < np.inf:
-            raise ValueError(f"Expected min_area to be 0 or more pixels, but got {self.min_area}")
 
 
 def predict(
@@ -106,10 +69,11 @@ def predict(
     Parameters
     ----------
     sources
-        Image files and folders of them, which are searched at any depth.
+        Image files, folders of them, which are searched at any depth, and manifests (.csv).
     out
         Folder for the results: for each image ``<stem>_labels.tif`` and ``<stem>_overlay.png`` in
-        the folder structure of the source, ``objects.csv`` and ``run.json``.
+        the folder structure of the source, ``objects.csv``, ``images.csv`` and ``run.json``. If a
+        prediction of the same settings was interrupted there, this one goes on with it.
     config
         How to segment; None for the bundled model and its own settings.
     overwrite
@@ -135,16 +99,18 @@ def predict(
     """
     config = config or PredictConfig()
     out = Path(out)
-    paths = [sources] if isinstance(sources, str | Path) else sources
-    jobs = plan_jobs([Path(path) for path in paths])
-    check_overwriting(jobs, out, overwrite=overwrite)
+    paths = [Path(path) for path in ([sources] if isinstance(sources, str | Path) else sources)]
+    jobs = plan_jobs(paths, split=config.split)
     with using_threads(config.threads) as threads:
         model = load_model(config)
+        jobs = with_class_pictures(jobs, model.classes)
+        header = _describe(config, model, threads)
+        results, left = _start(jobs, out, config, header, overwrite=overwrite)
+        results.skipped = _report_skipped(paths, jobs)
         warm_up()
         remove_stale({(out / job.labels).parent for job in jobs} | {out}, age=_STALE_SECONDS)
-        results = Results(_describe(config, model, threads), written=written_files(out))
         try:
-            _segment_all(jobs, out, model, config, results, report=report or _no_report)
+            _segment_all(left, out, model, config, results, report=report or _no_report)
         except BaseException:
             # Also on Ctrl-C: the table then lists the images that were finished. Where the disk is
             # full, that error is the one to report.
@@ -159,6 +125,42 @@ def predict(
     images = "1 image" if len(results.images) == 1 else f"{len(results.images)} images"
     _LOGGER.info("Found %d objects in %s", results.num_objects, images)
     return out
+
+
+def _start(
+    jobs: Sequence[Job],
+    out: Path,
+    config: PredictConfig,
+    header: Mapping[str, Any],
+    *,
+    overwrite: bool,
+) -> tuple[Results, Sequence[Job]]:
+    """Return the results so far, of an interrupted prediction or none, and what is left to do."""
+    wanted = config.wanted
+    results = Results(
+        header,
+        written=written_files(out),
+        write_tables=wanted.tables,
+        planned={path.as_posix() for path in planned_files(jobs, wanted)},
+    )
+    finished = None if overwrite else results.go_on(out, jobs, wanted)
+    # What an interrupted prediction began is its own to replace.
+    going_on = finished is not None
+    check_overwriting(jobs, out, overwrite=overwrite or going_on, wanted=wanted)
+    if finished is None:
+        return results, jobs
+    _LOGGER.info(
+        "Going on with a prediction that was not finished: %d of %d images are done already",
+        len(finished), len(jobs),
+    )  # fmt: skip
+    return results, [job for job in jobs if job.name not in finished]
+
+
+def _report_skipped(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
+    skipped = skipped_files(sources, jobs)
+    if skipped:
+        _LOGGER.info("Left out %d files that are no images: %s", len(skipped), listed(skipped))
+    return skipped
 
 
 def load_model(config: PredictConfig) -> Model:
@@ -180,7 +182,7 @@ def load_model(config: PredictConfig) -> Model:
         before = mapping.setdefault("class_decoding", {})
         before[name] = {**before.get(name, {}), **changes}
     task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
-    return replace(model, task=task, tiling=config.tiling)
+    return replace(model, task=task, tiling=config.tiling, flips=config.flips, blocks=config.blocks)
 
 
 def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, Any]:
@@ -192,6 +194,10 @@ def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, An
             "name": model.name,
             "weights_sha256": model.manifest.get("weights_sha256"),
             "task": to_mapping(model.task),
+            "others": [
+                {"name": other.name, "weights_sha256": other.manifest.get("weights_sha256")}
+                for other in model.others
+            ],
         },
         "device": str(next(model.network.parameters()).device),
         "precision": model.precision,
@@ -220,16 +226,19 @@ def _segment_all(
         start = time.perf_counter()
         try:
             on_tile = _tile_report(report, done - 1, len(jobs), job.name)
-            read, found = segment_file(job.image, model, config, name=job.name, on_tile=on_tile)
+            settings = replace(config, spacing=config.spacing or job.spacing)
+            read, found = segment_file(job.image, model, settings, name=job.name, on_tile=on_tile)
         except (InputError, UsageError) as error:
             results.failures.append({"file": job.name, "error": str(error)})
             report(done, len(jobs), f"{job.name}: failed")
             continue
         # Not inside the try: what cannot be written is no fault of the image, and ends the run.
-        _write_results(job, out, read.image.pixels, found, written=results.written)
+        results.save(out)
+        _write_results(job, out, read.image.pixels, found, config.wanted, results.written)
         seconds = round(time.perf_counter() - start, 2)
         results.tables.append(with_file(found.objects, job.name))
-        results.images.append(_entry(job, read, found) | {"seconds": seconds})
+        entry = _entry(job, read, found, config.wanted)
+        results.images.append(entry | {"seconds": seconds})
         num_objects = found.objects.num_objects
         report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
 
@@ -287,22 +296,35 @@ def segment_file(
 
 
 def _write_results(
-    job: Job, out: Path, pixels: FloatArray, found: Segmentation, *, written: set[str]
+    job: Job,
+    out: Path,
+    pixels: FloatArray,
+    found: Segmentation,
+    wanted: Wanted,
+    written: set[str],
 ) -> None:
-    write_labels(out / job.labels, found.labels, found.classes, spacing=found.spacing)
-    written.add(job.labels.as_posix())
-    magnification = readable_magnification((pixels.shape[1], pixels.shape[2]))
-    write_png(out / job.overlay, overlay(pixels, found.labels, magnification=magnification))
-    written.add(job.overlay.as_posix())
+    if wanted.masks:
+        write_labels(out / job.labels, found.labels, found.classes, spacing=found.spacing)
+        written.add(job.labels.as_posix())
+    if not wanted.pictures:
+        return
+    planes = [found.labels, *(found.labels[k : k + 1] for k in range(len(job.class_overlays)))]
+    for path, labels in zip((job.overlay, *job.class_overlays), planes, strict=True):
+        write_png(out / path, draw_contours(pixels, labels))
+        written.add(path.as_posix())
 
 
-def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:
+def _entry(job: Job, read: ReadImage, found: Segmentation, wanted: Wanted) -> dict[str, Any]:
     """Return what run.json says about one image."""
+    masks = {"labels": job.labels.as_posix()} if wanted.masks else {}
+    pictures = {"overlay": job.overlay.as_posix()} if wanted.pictures else {}
+    diameters = found.objects["diameter"]
+    names = found.objects["class"]
     return {
         "file": job.name,
         "sha256": sha256_file(job.image),
-        "labels": job.labels.as_posix(),
-        "overlay": job.overlay.as_posix(),
+        **masks,
+        **pictures,
         "shape": read.image.pixels.shape,
         "axes": read.axes,
         "channels": read.image.channels,
@@ -310,6 +332,8 @@ def _entry(job: Job, read: ReadImage, found: Segmentation) -> dict[str, Any]:
         "replaced_pixels": read.replaced,
         "scale": found.scale,
         "num_objects": found.objects.num_objects,
+        "num_objects_per_class": {c: int(np.sum(names == c)) for c in found.classes},
+        "median_diameter": round(float(np.median(diameters)), 1) if len(diameters) else None,
         "warnings": found.warnings,
     }
 
