@@ -16,6 +16,7 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from pancyte.data.patches import (
+    Beyond,
     LoadedRecord,
     cut_patch,
     load_record,
@@ -57,6 +58,9 @@ class Sampling:
     again and again, in an order drawn anew each time."""
     object_probability: float = 0.5
     """Share of patches about an object drawn at random; the others lie anywhere in the image."""
+    beyond: Beyond = "mirror"
+    """What lies beyond an image that is smaller than its patch: ``mirror`` continues it, without
+    anything to learn there; ``zeros``, as in MEDIAR, puts it in the middle of a dark background."""
     cache_megabytes: int = 2000
     """Memory of each worker for images that it has read."""
 
@@ -158,7 +162,7 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         """
         generator = sample_generator(self.seed, *key)
         loaded, window = self._draw(key, generator)
-        sample = cut_patch(loaded, window, self.task.preprocessing)
+        sample = cut_patch(loaded, window, self.task.preprocessing, beyond=self.sampling.beyond)
         if self.change_sample is not None:
             sample = self.change_sample(sample, generator)
         image = sample.image
@@ -201,6 +205,7 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             self.sampling.patch,
             object_probability=self.sampling.object_probability,
             generator=generator,
+            centered=self.sampling.beyond == "zeros",
         )
         return loaded, window
 

@@ -7,7 +7,7 @@ image is loaded, so a patch is normalized and scaled exactly as prediction does 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,11 @@ if TYPE_CHECKING:
     from pancyte.data.records import Record
 
 _SMALLEST_SIDE = 16
+# Smaller objects are not wanted, so that no image is halved for them.
+_SMALLEST_OBJECT = 6
+
+Beyond = Literal["mirror", "zeros"]
+"""What a window shows beyond the border of the image."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,6 +245,7 @@ def place_window(
     *,
     object_probability: float,
     generator: np.random.Generator,
+    centered: bool = False,
 ) -> Window:
     """Choose where a window of ``size`` x ``size`` pixels lies.
 
@@ -255,11 +261,14 @@ def place_window(
         Share of windows that lie about an object chosen at random; the others lie anywhere.
     generator
         Source of randomness.
+    centered
+        Whether an image smaller than the window lies in the middle of it.
 
     Notes
     -----
     A window smaller than the image lies inside of it, as far as its turn allows; a larger one
-    holds the whole image, anywhere in it.
+    holds the whole image, anywhere in it. A window that is only turned by right angles and mirrored
+    lies on whole pixels of the image, so that they are copied.
     """
     draws = generator.random(4)
     half = np.full(2, (size - 1) / 2.0 * np.sqrt(abs(np.linalg.det(matrix))))
@@ -270,10 +279,21 @@ def place_window(
         center = np.clip(chosen + half * 1.5 * (draws[2:] - 0.5), low, high)
     else:
         center = low + (high - low) * draws[2:]
+    if centered:
+        center = np.where(last < 2.0 * half, last / 2.0, center)
+    if np.isin(matrix, (-1.0, 0.0, 1.0)).all():
+        # The middle of a window of even size lies between two pixels.
+        center = np.floor(center) + (size - 1) / 2.0 % 1.0
     return Window((float(center[0]), float(center[1])), matrix, (size, size))
 
 
-def cut_patch(loaded: LoadedRecord, window: Window, preprocessing: Preprocessing) -> Sample:
+def cut_patch(
+    loaded: LoadedRecord,
+    window: Window,
+    preprocessing: Preprocessing,
+    *,
+    beyond: Beyond = "mirror",
+) -> Sample:
     """Return the window of an image as the network sees it, with its labels.
 
     Parameters
@@ -284,23 +304,29 @@ def cut_patch(loaded: LoadedRecord, window: Window, preprocessing: Preprocessing
         What to cut out.
     preprocessing
         Channels of the network; the range of intensities is that of the whole image.
+    beyond
+        What lies beyond the border of the image.
 
     Returns
     -------
     Sample
-        Beyond the border of the image the pixels are mirrored, and there are no labels and nothing
-        is valid: an object cut by the border is learned as what is seen of it, which is how it
-        looks in prediction.
+        With ``mirror`` the pixels beyond the border of the image are mirrored, and there are no
+        labels and nothing is valid: an object cut by the border is learned as what is seen of it,
+        which is how it looks in prediction. With ``zeros`` they are 0 and valid background.
     """
     labels = warp_labels(loaded.labels, window)
     inside = inside_image(loaded.shape, window)
     valid = np.broadcast_to(inside, labels.shape)
     if loaded.valid is not None:
         valid = warp_labels(loaded.valid, window) > 0
+    if beyond == "zeros":
+        valid = valid | ~inside
     level, shown = 0, window
     while shown.shrink >= 2.0 and level + 1 < len(loaded.levels):
         level, shown = level + 1, halved_window(shown)
     pixels = normalize(warp_image(loaded.levels[level], shown), loaded.low, loaded.high)
+    if beyond == "zeros":
+        pixels = np.where(inside, pixels, np.float32(0))
     return Sample(map_channels(pixels, preprocessing.channels), labels, np.array(valid))
 
 
@@ -378,7 +404,7 @@ def _levels(
 ) -> tuple[npt.NDArray[np.generic], ...]:
     """Return the image and its halves, down to where its objects are too small to be wanted."""
     levels = [pixels]
-    while diameter >= 2 * _SMALLEST_SIDE and min(levels[-1].shape[1:]) >= 2 * _SMALLEST_SIDE:
+    while diameter >= 2 * _SMALLEST_OBJECT and min(levels[-1].shape[1:]) >= 2 * _SMALLEST_SIDE:
         levels.append(halve(levels[-1]))
         diameter /= 2
     return tuple(levels)

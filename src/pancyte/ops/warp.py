@@ -201,31 +201,101 @@ def _gather_bilinear(
     samples: int,
     out: FloatArray,
 ) -> None:
-    channels, height, width = pixels.shape
+    height, width = pixels.shape[1:]
+    columns = out.shape[2]
+    reach = 0.5 - 0.5 / samples
     for i in range(out.shape[1]):
-        for j in range(out.shape[2]):
-            for c in range(channels):
-                out[c, i, j] = 0.0
-            for k in range(samples * samples):
-                v = i + (k // samples + 0.5) / samples - 0.5
-                u = j + (k % samples + 0.5) / samples - 0.5
-                y = origin[0] + matrix[0, 0] * v + matrix[0, 1] * u
-                x = origin[1] + matrix[1, 0] * v + matrix[1, 1] * u
-                y0, x0 = int(np.floor(y)), int(np.floor(x))
+        # Positions are linear along a row, so those that need no mirror are one run of columns.
+        first, last = 0, columns
+        for axis in range(2):
+            size = height if axis == 0 else width
+            start, step = origin[axis] + matrix[axis, 0] * i, matrix[axis, 1]
+            margin = 1e-6 + reach * (abs(matrix[axis, 0]) + abs(step))
+            first, last = _cut_run(first, last, (start, step), (margin, size - 1 - margin))
+        for j in range(first):
+            _gather_mirrored(pixels, origin, matrix, samples, (i, j), out)
+        for j in range(first, last):
+            _gather_inside(pixels, origin, matrix, samples, (i, j), out)
+        for j in range(last, columns):
+            _gather_mirrored(pixels, origin, matrix, samples, (i, j), out)
+
+
+@njit(cache=True, nogil=True)
+def _cut_run(
+    first: int, last: int, line: tuple[float, float], bounds: tuple[float, float]
+) -> tuple[int, int]:
+    """Return the part of a run of columns j in which start + step * j lies within the bounds."""
+    start, step = line
+    low, high = bounds
+    if low > high:
+        return first, first
+    if abs(step) < 1e-9:
+        inside = low <= start + step * first <= high and low <= start + step * last <= high
+        return (first, last) if inside else (first, first)
+    one, other = (low - start) / step, (high - start) / step
+    left, right = np.ceil(min(one, other)), np.floor(max(one, other))
+    begin = int(min(max(left, first), last))
+    return begin, int(max(min(right + 1.0, last), begin))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _gather_inside(
+    pixels: npt.NDArray[np.generic],
+    origin: Matrix,
+    matrix: Matrix,
+    samples: int,
+    place: tuple[int, int],
+    out: FloatArray,
+) -> None:
+    i, j = place
+    for c in range(pixels.shape[0]):
+        total = np.float32(0.0)
+        for a in range(samples):
+            v = i + (a + 0.5) / samples - 0.5
+            y_v, x_v = origin[0] + matrix[0, 0] * v, origin[1] + matrix[1, 0] * v
+            for b in range(samples):
+                u = j + (b + 0.5) / samples - 0.5
+                y, x = y_v + matrix[0, 1] * u, x_v + matrix[1, 1] * u
+                y0, x0 = int(y), int(x)
                 wy, wx = np.float32(y - y0), np.float32(x - x0)
-                y1, x1 = y0 + 1, x0 + 1
-                if y0 < 0 or x0 < 0 or y1 >= height or x1 >= width:
-                    y0, y1 = _mirror(y0, height), _mirror(y1, height)
-                    x0, x1 = _mirror(x0, width), _mirror(x1, width)
-                for c in range(channels):
-                    above = np.float32(pixels[c, y0, x0])
-                    above += wx * (np.float32(pixels[c, y0, x1]) - above)
-                    below = np.float32(pixels[c, y1, x0])
-                    below += wx * (np.float32(pixels[c, y1, x1]) - below)
-                    out[c, i, j] += above + wy * (below - above)
-            if samples > 1:
-                for c in range(channels):
-                    out[c, i, j] /= np.float32(samples * samples)
+                above = np.float32(pixels[c, y0, x0])
+                above += wx * (np.float32(pixels[c, y0, x0 + 1]) - above)
+                below = np.float32(pixels[c, y0 + 1, x0])
+                below += wx * (np.float32(pixels[c, y0 + 1, x0 + 1]) - below)
+                total += above + wy * (below - above)
+        out[c, i, j] = total / np.float32(samples * samples)
+
+
+@njit(cache=True, nogil=True)
+def _gather_mirrored(
+    pixels: npt.NDArray[np.generic],
+    origin: Matrix,
+    matrix: Matrix,
+    samples: int,
+    place: tuple[int, int],
+    out: FloatArray,
+) -> None:
+    i, j = place
+    channels, height, width = pixels.shape
+    for c in range(channels):
+        out[c, i, j] = 0.0
+    for k in range(samples * samples):
+        v = i + (k // samples + 0.5) / samples - 0.5
+        u = j + (k % samples + 0.5) / samples - 0.5
+        y = origin[0] + matrix[0, 0] * v + matrix[0, 1] * u
+        x = origin[1] + matrix[1, 0] * v + matrix[1, 1] * u
+        y0, x0 = int(np.floor(y)), int(np.floor(x))
+        wy, wx = np.float32(y - y0), np.float32(x - x0)
+        y1, x1 = _mirror(y0 + 1, height), _mirror(x0 + 1, width)
+        y0, x0 = _mirror(y0, height), _mirror(x0, width)
+        for c in range(channels):
+            above = np.float32(pixels[c, y0, x0])
+            above += wx * (np.float32(pixels[c, y0, x1]) - above)
+            below = np.float32(pixels[c, y1, x0])
+            below += wx * (np.float32(pixels[c, y1, x1]) - below)
+            out[c, i, j] += above + wy * (below - above)
+    for c in range(channels):
+        out[c, i, j] /= np.float32(samples * samples)
 
 
 @njit(cache=True, nogil=True)
