@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pancyte.config import from_mapping
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.patches import read_pixels, read_record_labels, read_targets
 from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.bitmaps import write_png
 from pancyte.io.checkpoint import MANIFEST_NAME
@@ -213,7 +213,8 @@ def _reader(item: Truth) -> Callable[[], npt.NDArray[np.generic] | None]:
 
 def _read_pair(path: Path, item: Truth) -> _Planes:
     read = read_labels(path)
-    true = read_labels(item.labels)
+    size, count = read.labels.shape[1:], len(read.labels)
+    true = read_record_labels(item.record, size=size, planes=(count,))
     if true.labels.shape[1:] != read.labels.shape[1:]:
         msg = (
             f"{path}: expected the size of its truth {item.labels}, {true.labels.shape[1:]}, but "
