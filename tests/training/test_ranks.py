@@ -146,6 +146,7 @@ def test_an_interrupt_of_one_process_saves_and_ends_all_and_the_run_goes_on(tmp_
     program = write_project(tmp_path)
     done = torchrun(program, interrupt=4)
     assert done.returncode != 0
+    assert "The model is in" not in done.stdout
     assert "Saved after step 4" in (tmp_path / "run" / "log.txt").read_text()
     resumed = torchrun(program, "--resume")
     assert resumed.returncode == 0, resumed.stderr

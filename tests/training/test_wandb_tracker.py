@@ -30,12 +30,14 @@ class Recorder:
     def __init__(self) -> None:
         self.init_options: dict = {}
         self.calls: list[tuple] = []
+        self.dir = ""
 
     def Settings(self, **options: object) -> dict:
         return options
 
     def init(self, **options: object) -> Recorder:
         self.init_options = options
+        self.dir = options["dir"] + "/files"
         if options["entity"] == "stranger":
             raise self.errors.Error("permission denied")
         return self
@@ -66,14 +68,18 @@ def test_every_field_arrives_and_weights_are_uploaded(tmp_path: Path, monkeypatc
     assert expected.items() <= recorder.init_options.items()
     tracker.log(10, {"loss/total": 1.0})
     tracker.log(10, {"val/f1/cell": 0.5})
-    tracker.keep(tmp_path / "checkpoints" / "best")
+    best = tmp_path / "checkpoints" / "best"
+    best.mkdir(parents=True)
+    (best / "model.toml").write_text("name = 'a'")
+    tracker.keep(best)
     tracker.close()
     assert recorder.calls == [
         ("log", 10, {"loss/total": 1.0}),
         ("log", 10, {"val/f1/cell": 0.5}),
-        ("save", str(tmp_path / "checkpoints/best/*"), str(tmp_path / "checkpoints"), "now"),
+        ("save", str(tmp_path / "files/best/*"), str(tmp_path / "files"), "now"),
         ("finish",),
     ]
+    assert (tmp_path / "files" / "best" / "model.toml").exists()
     quiet = WandbTracker(Wandb(upload_weights=False), tmp_path, config={})
     recorder.calls.clear()
     quiet.keep(tmp_path)

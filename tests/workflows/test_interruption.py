@@ -67,3 +67,13 @@ def test_a_thread_sets_no_handlers() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_a_signal_to_another_process_interrupts_this_one_too() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with Interruption() as interruption:
+        interruption.follow()
+        with pytest.raises(Interrupted):
+            interruption.check()
+        with pytest.raises(KeyboardInterrupt):
+            interruption.act()

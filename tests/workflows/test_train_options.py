@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from torch import Tensor, nn
-
 from tests.training.test_ranks import write_project
+from torch import Tensor, nn
 
 import pancyte
 from pancyte.augment.cell_aware import BoundaryExclusion, CellAware

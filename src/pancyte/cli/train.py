@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @set_option("out=runs/second")
 @debug_option
-def train(  # noqa: PLR0913 - one parameter for each option
+def train(
     config: Path,
     *,
     resume: bool,

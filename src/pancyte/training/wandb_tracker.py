@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pancyte.errors import UsageError
@@ -9,7 +11,6 @@ from pancyte.params import params
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @params
@@ -99,8 +100,10 @@ class WandbTracker:
     def keep(self, folder: Path) -> None:
         """Save the files of a model folder with the run."""
         if self._settings.upload_weights and self._settings.mode != "disabled":
-            # Copied: what is in the folder of the training may be moved or deleted later.
-            self._run.save(str(folder / "*"), base_path=str(folder.parent), policy="now")
+            # Copied, for an offline run to be whole when the folder of the training is moved.
+            place = Path(self._run.dir)
+            shutil.copytree(folder, place / folder.name, dirs_exist_ok=True)
+            self._run.save(str(place / folder.name / "*"), base_path=str(place), policy="now")
 
     def close(self) -> None:
         """End the run, which writes what is pending."""

@@ -122,6 +122,7 @@ def _open_batches(run: Run) -> Iterator[Iterator[Mapping[str, torch.Tensor]]]:
     def before_step() -> None:
         # One process that was told to stop stops all, after the same step.
         if run.ranks.any(run.interruption.received is not None):
+            run.interruption.follow()
             raise Interrupted
         if run.report is not None:
             run.report(run.state.step, run.state.steps)

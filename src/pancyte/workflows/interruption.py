@@ -48,6 +48,11 @@ class Interruption:
         if self.received is not None:
             raise Interrupted
 
+    def follow(self) -> None:
+        """Take a signal that came to another process of the same work for one of this process."""
+        if self.received is None:
+            self.received = signal.SIGINT
+
     def act(self) -> None:
         """Let the signal that was kept back, if any, do what it did before."""
         self._restore()
