@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -218,3 +219,14 @@ def test_float16_scales_the_loss_on_cuda() -> None:
     reports = run(state, task, precision=torch.float16, stream=batches(distinct=1))
     assert reports[-1].losses["total"] < reports[0].losses["total"]
     assert state.scaler.get_scale() > 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_loss_is_finite_in_every_precision_of_cuda(precision: torch.dtype) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    task = EdgeTask()
+    state = start_state(task.network().cuda(), SETTINGS, steps=4, precision=precision)
+    (report,) = run(state, task, precision=precision)
+    assert all(math.isfinite(value) for value in report.losses.values())

@@ -10,6 +10,8 @@ import tifffile
 from pancyte.data.records import Record
 from pancyte.errors import ConfigError
 from pancyte.metrics.matching import match
+from pancyte.ops.preprocess import Preprocessing
+from pancyte.tasks.flow import FlowTask
 from pancyte.types import ObjectTable, Segmentation
 from pancyte.workflows.validation import (
     ImageScores,
@@ -102,6 +104,7 @@ class EchoModel:
 
     labels: np.ndarray
     classes: tuple[str, ...] = ("object",)
+    task: FlowTask = FlowTask()
     diameters: list[float | None] = dataclasses.field(default_factory=list)
 
     def segment(self, pixels: np.ndarray, *, axes: str, diameter: float | None) -> Segmentation:
@@ -135,6 +138,10 @@ def test_score_images_tells_the_true_diameter_or_leaves_it_to_the_model(tmp_path
     matching = scored.matchings["object"]
     assert (matching.tp, matching.fp, matching.fn) == (2, 0, 0)
     list(score_images(model, [record], diameter="estimated"))
+    fixed = FlowTask(preprocessing=Preprocessing(diameter=None))
+    unscaled = EchoModel(labels[None], task=fixed)
+    list(score_images(unscaled, [record], diameter="true"))
+    assert unscaled.diameters == [None]
     assert model.diameters == [pytest.approx(2 * np.sqrt(16 / np.pi)), None]
 
 

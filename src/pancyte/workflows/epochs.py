@@ -188,7 +188,9 @@ def _validate(run: Run) -> None:
     run.to_validate = False
     save(run)
     if run.is_stale:
-        _LOGGER.info("Stopping: %s was not better %d times", validation.metric, run.stale)
+        _LOGGER.info(
+            "Stopping early: %d validations without a better %s", run.stale, validation.metric
+        )
 
 
 def finish(run: Run) -> None:

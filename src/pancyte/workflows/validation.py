@@ -129,14 +129,16 @@ def score_images(
     records
         With labels. Where the annotation cannot be trusted, neither side has objects.
     diameter
-        ``true`` tells the model the median diameter of the true objects.
+        ``true`` tells a model that scales images the median diameter of the true objects.
     metrics
         Further functions to score with, by name.
     """
     for record in records:
         pixels = read_pixels(record)
         truth, valid = read_targets(record, model.classes, pixels.shape[1:])
-        known = _median_diameter(truth) if diameter == "true" else None
+        # A model that sees images as they are has no use for a diameter.
+        scales = model.task.preprocessing.diameter is not None
+        known = _median_diameter(truth) if diameter == "true" and scales else None
         prediction = model.segment(pixels, axes="CYX", diameter=known).labels
         annotated = dict.fromkeys(model.classes, True)
         if valid is not None:
