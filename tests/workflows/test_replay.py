@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,14 @@ from pancyte.data.datasets import PatchDataset, Sampling
 from pancyte.data.folders import read_sources
 from pancyte.data.records import DataSource, Record, write_manifest
 from pancyte.errors import ConfigError
+from pancyte.io.checkpoint import load_checkpoint
+from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.ranks import Ranks
+from pancyte.workflows import training_data
 from pancyte.workflows.batches import make_batches
 from pancyte.workflows.replay import Replay, add_replay
+from pancyte.workflows.train import train
 from pancyte.workflows.train_config import TrainConfig
 
 SAMPLING = Sampling(patch=64, object_probability=0.0)
@@ -80,6 +85,55 @@ def test_a_resumed_training_replays_the_same_patches(folder) -> None:
     rest = batches_of(add_replay(own(folder), replay), 2, first_step=3)
     for first, second in zip(whole[3:], rest, strict=True):
         assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, patches: int) -> None:
+    """Send Ctrl-C to this process while the patch of that number is made."""
+    original = training_data.augment_intensity
+    made = itertools.count(1)
+
+    def augment(*args: object) -> np.ndarray:
+        if next(made) == patches:
+            signal.raise_signal(signal.SIGINT)
+        return original(*args)
+
+    monkeypatch.setattr(training_data, "augment_intensity", augment)
+
+
+@pytest.mark.slow
+def test_a_training_that_amplifies_and_replays_ends_with_the_same_bits_when_resumed(
+    folder, tmp_path, monkeypatch
+) -> None:
+    whole = TrainConfig(
+        data=(DataSource(path=folder / "own"),),
+        out=tmp_path / "whole",
+        task=FlowTask(architecture=Compact(decoder_channels=(4, 4, 4, 4, 4))),
+        steps=4,
+        epoch_steps=None,
+        batch=2,
+        sampling=replace(SAMPLING, patch=32, order="epoch", amplify=5),
+        replay=Replay(data=(DataSource(path=folder / "public"),), samples=1),
+        precision="float32",
+        threads=1,
+        workers=0,
+    )
+    parts = replace(whole, out=tmp_path / "parts")
+    threads = torch.get_num_threads()
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        train(whole)
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, 4)
+            with pytest.raises(KeyboardInterrupt):
+                train(parts)
+        assert not (parts.out / "COMPLETE").exists()
+        train(parts, resume=True)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        torch.set_num_threads(threads)
+    first, second = (load_checkpoint(c.out / "checkpoints/last") for c in (whole, parts))
+    assert first.weights.keys() == second.weights.keys()
+    assert all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
 
 
 def test_replayed_objects_lose_their_boundaries_unless_told(folder) -> None:
