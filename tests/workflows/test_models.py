@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from pancyte.errors import CheckpointError, UsageError
-from pancyte.inference.tiles import predict_tiles
+from pancyte.inference.tta import Predictor
 from pancyte.io.checkpoint import load_checkpoint, save_checkpoint
 from pancyte.nn.architectures import Compact
 from pancyte.ops.flow import FlowDecoding
+from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks import FlowTask
 from pancyte.workflows import models
 from pancyte.workflows.models import list_models, load, save_model
@@ -50,9 +51,9 @@ def test_load_returns_what_was_saved(saved):
     assert (model.name, model.classes) == ("tiny", ("cell", "nucleus"))
     assert model.trained_diameters == (8.0, 30.0, 70.0)
     assert not model.network.training
-    pixels = np.random.RandomState(0).uniform(size=(3, 40, 50)).astype(np.float32)
-    expected = predict_tiles(TASK, network, pixels)
-    found = predict_tiles(TASK, model.network, pixels)
+    tile = np.random.RandomState(0).uniform(size=(1, 3, 32, 64)).astype(np.float32)
+    expected = Predictor(((TASK, network),)).predict(tile)
+    found = Predictor(((TASK, model.network),)).predict(tile)
     np.testing.assert_allclose(found.vectors, expected.vectors, atol=1e-5)
 
 
@@ -147,3 +148,45 @@ def test_load_refuses_a_task_it_does_not_know(saved, tmp_path, task, message):
 def test_load_refuses_a_device_that_is_not_there(saved):
     with pytest.raises(UsageError, match="device"):
         load(saved[0], device="tpu:9")
+
+
+def test_several_models_are_loaded_as_one(saved, tmp_path):
+    folder, network = saved
+    torch.manual_seed(1)
+    other = TASK.network()
+    save_model(tmp_path / "other", TASK, other, name="other", provenance={})
+
+    both = load([folder, tmp_path / "other"], device="cpu", precision="float32")
+
+    assert both.name == "tiny + other"
+    assert [model.name for model in both.others] == ["other"]
+    assert load([folder]).others == ()
+    tile = np.random.RandomState(0).uniform(size=(1, 3, 32, 32)).astype(np.float32)
+    one, two = (Predictor(((TASK, each),)).predict(tile) for each in (network, other))
+    mean = both._predictor().predict(tile)
+    np.testing.assert_allclose(mean.scalars, (one.scalars + two.scalars) / 2, atol=1e-5)
+    np.testing.assert_allclose(mean.vectors, (one.vectors + two.vectors) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": ("cell", "nuclei")}, "their classes differ, .*'nucleus'.* and .*'nuclei'"),
+        ({"preprocessing": Preprocessing(diameter=20.0)}, "their preprocessing differ"),
+        ({"field": "geodesic"}, "their field differ, diffusion and geodesic"),
+    ],
+)
+def test_models_that_mean_different_things_do_not_predict_together(
+    saved, tmp_path, change, message
+):
+    folder, _ = saved
+    task = replace(TASK, **change)
+    save_model(tmp_path / "other", task, task.network(), name="other", provenance={})
+
+    with pytest.raises(UsageError, match=f"tiny and other cannot predict together: {message}"):
+        load([folder, tmp_path / "other"], device="cpu")
+
+
+def test_no_model_at_all_is_wrong_use():
+    with pytest.raises(UsageError, match="at least one model to load, but got none"):
+        load([])

@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pancyte.errors import InputError, UsageError
-from pancyte.workflows.outputs import check_overwriting, plan_jobs, unique_stems, written_files
+from pancyte.workflows.outputs import (
+    check_overwriting,
+    plan_jobs,
+    unique_stems,
+    with_class_pictures,
+    written_files,
+)
 from pancyte.workflows.results import Results
 
 
@@ -129,3 +135,20 @@ def test_what_is_gone_is_not_a_result_any_more(tmp_path: Path) -> None:
     written = {"a_labels.tif", "b_labels.tif"}
     Results({"pancyte": "9"}, written=written).write(tmp_path, status="complete")
     assert written_files(tmp_path) == {"a_labels.tif", "images.csv", "objects.csv", "run.json"}
+
+
+def test_each_of_several_classes_has_a_picture(tmp_path: Path) -> None:
+    touch(tmp_path, "day 1/a.tif")
+    (job,) = with_class_pictures(plan_jobs([tmp_path]), ("cell", "T-cell / NK"))
+    assert [path.as_posix() for path in job.class_overlays] == [
+        "a_cell_overlay.png",
+        "a_T-cell-NK_overlay.png",
+    ]
+    (alone,) = with_class_pictures(plan_jobs([tmp_path]), ("cell",))
+    assert alone.class_overlays == ()
+
+
+def test_pictures_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "a_cell.tif")
+    with pytest.raises(UsageError, match="a_cell_overlay.png: would be the picture of two images"):
+        with_class_pictures(plan_jobs([tmp_path]), ("cell", "nucleus"))

@@ -498,3 +498,213 @@ def test_a_result_that_cannot_be_written_ends_the_run_and_blames_no_image(
     assert "a_overlay.png: is a folder" in err
     assert "could not be segmented" not in err
     assert "Results of 0 of 1 images are in" in err
+
+
+# Which results are written.
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(content(folder))
+
+
+@pytest.mark.parametrize("tile", [512, 32])
+def test_only_masks_writes_label_images_and_the_record(tmp_path: Path, tile: int) -> None:
+    write_spots(tmp_path / "in/day 1/a.tif")
+    options = ["--only-masks", "--set", f"tiling.tile={tile}", "--set", "tiling.overlap=0"]
+    arguments = ["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out")]
+    assert run([*arguments, *options]) == 0
+    assert names(tmp_path / "out") == ["day 1/a_labels.tif", "run.json"]
+    record = read_json(tmp_path / "out/run.json")
+    assert record["written"] == names(tmp_path / "out")
+    assert "overlay" not in record["images"][0]
+    assert run([*arguments, *options, "--overwrite"]) == 0
+
+
+def test_no_save_masks_writes_everything_else(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    arguments = ["predict", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--no-save-masks"]
+    assert run(arguments) == 0
+    assert names(tmp_path / "out") == ["a_overlay.png", "images.csv", "objects.csv", "run.json"]
+    assert "labels" not in read_json(tmp_path / "out/run.json")["images"][0]
+    assert len(read_csv(tmp_path / "out/objects.csv")["label"]) == 20
+
+
+def test_tables_alone_make_no_folders(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/day 1/a.tif")
+    config = PredictConfig(save_masks=False, save_pictures=False)
+    out = predict(tmp_path / "in", tmp_path / "out", config)
+    assert names(out) == ["images.csv", "objects.csv", "run.json"]
+    assert not (out / "day 1").exists()
+
+
+def test_nothing_but_masks_and_no_masks_is_refused(tmp_path: Path, capsys) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    arguments = ["predict", str(image), "-o", str(tmp_path / "out")]
+    assert run([*arguments, "--only-masks", "--no-save-masks"]) == 2
+    assert "leave nothing to write" in capsys.readouterr().err
+
+
+def test_every_image_is_listed_also_without_objects(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    tifffile.imwrite(tmp_path / "in/b.tif", np.zeros((40, 50), np.uint8))
+    (tmp_path / "in/c.tif").write_bytes(b"II*\0")
+    with pytest.raises(PartialError):
+        predict(tmp_path / "in", tmp_path / "out")
+    table = read_csv(tmp_path / "out/images.csv")
+    assert table["file"] == ["a.tif", "b.tif", "c.tif"]
+    assert table["status"] == ["done", "done", "failed"]
+    assert table["num_objects"] == ["20", "0", ""]
+    assert float(table["median_diameter"][0]) == pytest.approx(16, abs=1)
+    assert "c.tif" in table["note"][2]
+
+
+def test_files_that_are_no_images_are_said(tmp_path: Path, caplog) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    (tmp_path / "in/notes.docx").touch()
+    (tmp_path / "in/.hidden").touch()
+    with caplog.at_level(logging.INFO, "pancyte"):
+        out = predict(tmp_path / "in", tmp_path / "out")
+    assert any("Left out 1 files that are no images: " in r.getMessage() for r in caplog.records)
+    (skipped,) = read_json(out / "run.json")["skipped"]
+    assert skipped.endswith("notes.docx")
+    predict(tmp_path / "in", tmp_path / "in")
+    assert len(read_json(predict(tmp_path / "in", tmp_path / "2") / "run.json")["skipped"]) == 1
+
+
+# Manifests.
+
+
+def write_manifest_of_spots(folder: Path) -> Path:
+    for name in "abc":
+        write_spots(folder / f"images/{name}.tif")
+    manifest = folder / "all.csv"
+    manifest.write_text(
+        "image,split,spacing\nimages/a.tif,train,\nimages/b.tif,test,0.5 0.5\nimages/c.tif,test,\n"
+    )
+    return manifest
+
+
+def test_a_split_of_a_manifest_is_predicted(tmp_path: Path) -> None:
+    manifest = write_manifest_of_spots(tmp_path)
+    arguments = ["predict", str(manifest), "-o", str(tmp_path / "out"), "--set", "split=test"]
+    assert run(arguments) == 0
+    images = read_json(tmp_path / "out/run.json")["images"]
+    assert [(entry["file"], entry["spacing"]) for entry in images] == [
+        ("b.tif", [0.5, 0.5]), ("c.tif", None),
+    ]  # fmt: skip
+    out = predict(manifest, tmp_path / "all")
+    assert [e["file"] for e in read_json(out / "run.json")["images"]] == ["a.tif", "b.tif", "c.tif"]
+
+
+def test_a_split_that_is_not_there_is_named(tmp_path: Path) -> None:
+    manifest = write_manifest_of_spots(tmp_path)
+    with pytest.raises(UsageError, match=r"no image is of split 'val'.* 'test', 'train'\."):
+        predict(manifest, tmp_path / "out", PredictConfig(split="val"))
+    with pytest.raises(UsageError, match=r"split 'val': only a manifest \(\.csv\) has splits"):
+        predict(tmp_path / "images", tmp_path / "out", PredictConfig(split="val"))
+
+
+# Going on.
+
+
+def interrupt_at(monkeypatch, name: str, error: type[BaseException] = KeyboardInterrupt) -> None:
+    real = module.write_png
+
+    def interrupted(path: Path, picture: np.ndarray) -> None:
+        if path.name.startswith(name):
+            raise error
+        real(path, picture)
+
+    monkeypatch.setattr(module, "write_png", interrupted)
+
+
+def test_the_same_command_goes_on_and_gives_what_one_run_gives(tmp_path: Path, monkeypatch) -> None:
+    for name in "abc":
+        write_spots(tmp_path / f"in/{name}.tif", radius=5 + ord(name) % 3)
+    expected = predict(tmp_path / "in", tmp_path / "whole")
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "b")
+        with pytest.raises(KeyboardInterrupt):
+            predict(tmp_path / "in", out)
+    seen = []
+    predict(tmp_path / "in", out, report=lambda *call: seen.append(call[2]))
+    assert [line.split(":")[0] for line in seen if "objects" in line] == ["b.tif", "c.tif"]
+    assert content(out).keys() == content(expected).keys()
+    for name in ("objects.csv", "a_labels.tif", "c_labels.tif"):
+        assert (out / name).read_bytes() == (expected / name).read_bytes()
+    record = read_json(out / "run.json")
+    assert record["status"] == "complete"
+    assert record["num_objects"] == read_json(expected / "run.json")["num_objects"]
+    with pytest.raises(UsageError, match="would overwrite"):
+        predict(tmp_path / "in", out)
+
+
+def test_a_prediction_that_was_killed_goes_on(tmp_path: Path, monkeypatch) -> None:
+    """Killed without a chance to write: what was said before the first result is what is known."""
+    for name in "ab":
+        write_spots(tmp_path / f"in/{name}.tif")
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "b")
+        write = module.Results.write
+
+        def not_in_the_end(self, folder: Path, *, status: str) -> None:
+            if status == "running":
+                write(self, folder, status=status)
+
+        patch.setattr(module.Results, "write", not_in_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            predict(tmp_path / "in", out)
+    assert read_json(out / "run.json")["status"] == "running"
+    assert (out / "b_labels.tif").exists()
+    predict(tmp_path / "in", out)
+    assert set(read_csv(out / "objects.csv")["file"]) == {"a.tif", "b.tif"}
+
+
+def test_failed_images_are_tried_again(tmp_path: Path) -> None:
+    write_spots(tmp_path / "in/a.tif")
+    (tmp_path / "in/b.tif").write_bytes(b"II*\0")
+    with pytest.raises(PartialError):
+        predict(tmp_path / "in", tmp_path / "out")
+    write_spots(tmp_path / "in/b.tif")
+    out = predict(tmp_path / "in", tmp_path / "out")
+    assert read_csv(out / "images.csv")["status"] == ["done", "done"]
+
+
+def test_other_settings_images_or_pixels_do_not_go_on(tmp_path: Path, monkeypatch) -> None:
+    for name in "ab":
+        write_spots(tmp_path / f"in/{name}.tif")
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "b")
+        with pytest.raises(KeyboardInterrupt):
+            predict(tmp_path / "in", out)
+    with pytest.raises(UsageError, match="would overwrite"):
+        predict(tmp_path / "in", out, PredictConfig(min_score=0.5))
+    with pytest.raises(UsageError, match="would overwrite"):
+        predict(tmp_path / "in/b.tif", out)
+    write_spots(tmp_path / "in/a.tif", radius=5)
+    seen = []
+    predict(tmp_path / "in", out, report=lambda *call: seen.append(call[2]))
+    assert sum("objects" in line for line in seen) == 2
+
+
+def test_flips_blocks_and_models_reach_the_model(tmp_path: Path, model) -> None:
+    chosen = ["--set", "flips=8", "--set", "blocks.size=64", "--model", "x", "--model", "y"]
+    record = record_with(tmp_path, *chosen)
+    assert model[-1][0] == ("x", "y")
+    assert record["settings"]["flips"] == 8
+    assert record["settings"]["model"] == ["x", "y"]
+    loaded = module.load_model(PredictConfig(flips=("identity", "flip_x")))
+    assert loaded.flips == ("identity", "flip_x")
+
+
+def test_wrong_flips_are_named(tmp_path: Path, capsys) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    arguments = ["predict", str(image), "-o", str(tmp_path / "out"), "--set"]
+    for value in ("flips=2", 'flips=["flip_z"]'):
+        assert run([*arguments, value]) == 2
+        assert "flips" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="model to name at least one model, but got none"):
+        PredictConfig(model=())

@@ -112,7 +112,7 @@ def convert(
     names = tuple(classes)
     if source.suffix.lower() in WEIGHTS_SUFFIXES:
         notes = convert_weights(source, out, classes=names)
-        return Conversion("weights", out, notes=notes)
+        return Conversion("weights, as a model folder", out, notes=notes)
     document = read_json(source)
     if not isinstance(document, dict):
         raise _unknown(source)

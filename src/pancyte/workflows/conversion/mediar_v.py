@@ -116,7 +116,7 @@ def convert_prediction(
     for name in ("test_size", "test_offset", "shuffle"):
         ledger.use(
             f"{_TESTING}.{name}",
-            "" if whole else "predict --split test",
+            "" if whole else "predict --set split=test",
             note="all images" if whole else "the split stands in the manifest",
         )
     if whole:
@@ -130,7 +130,7 @@ def convert_prediction(
             settings["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
         command = prepare_command(folder, manifest, settings)
         ledger.todo.append(f"Make the manifest once: {command}")
-        words = ["pancyte", "predict", manifest, "--split", "test"]
+        words = ["pancyte", "predict", manifest, "--set", "split=test"]
     words += ["-o", str(ledger.settings.pop("out", "predictions"))]
     weights = ledger.settings.pop("initialize", None)
     words += ["--model", weights or "MODEL"]

@@ -33,10 +33,13 @@ _SCHEDULES: Final = {
     "cosineannealinglr": "cosine",
 }
 
+PERCENTILES: Final = (0.0, 99.5)
+"""Intensities that become 0 and 1; both take them of the pixels above 0, of all channels."""
+
 COMMON: Final[Mapping[str, Any]] = {
     "task.preprocessing.diameter": None,
     "task.preprocessing.normalization": "joint",
-    "task.preprocessing.percentiles": [0.0, 99.5],
+    "task.preprocessing.percentiles": list(PERCENTILES),
     "sampling.balance": 0.0,
     "sampling.object_probability": 0.0,
     "sampling.order": "epoch",
