@@ -297,7 +297,7 @@ def test_own_network_losses_and_metrics(config: TrainConfig, tmp_path: Path) -> 
     with pytest.raises(UsageError, match=r"a network of its own, .*Plain.*network=\.\.\."):
         pancyte.load(best)
     model = pancyte.load(best, network=Plain, precision="float32")
-    assert model.segment(np.zeros((40, 40)), diameter=10).labels.shape == (2, 40, 40)
+    assert model.segment(np.zeros((40, 40))).labels.shape == (2, 40, 40)
     with pytest.raises(UsageError, match="expected a torch network or a function that makes one"):
         pancyte.load(best, network=lambda: "no network")
     other = dataclasses.replace(config, out=tmp_path / "other")

@@ -104,7 +104,7 @@ class EchoModel:
 
     labels: np.ndarray
     classes: tuple[str, ...] = ("object",)
-    task: FlowTask = FlowTask()
+    task: FlowTask = dataclasses.field(default_factory=FlowTask)
     diameters: list[float | None] = dataclasses.field(default_factory=list)
 
     def segment(self, pixels: np.ndarray, *, axes: str, diameter: float | None) -> Segmentation:
