@@ -335,3 +335,38 @@ def test_labels_of_other_classes_than_the_task_are_refused(tmp_path) -> None:
         InputError, match=r"labels.tif: expected .* classes a, b, but got 2 named yeast, bud"
     ):
         read_targets(Record(image=path, labels=path), ("a", "b"), (8, 9))
+
+
+def test_with_zeros_an_image_lies_in_the_middle_of_valid_darkness(tmp_path) -> None:
+    loaded = load_record(make_record(tmp_path), ("object",), NATIVE)
+    window = place_window(
+        loaded, np.eye(2), 64, object_probability=1.0, generator=np.random.default_rng(0),
+        centered=True,
+    )  # fmt: skip
+    sample = cut_patch(loaded, window, NATIVE, beyond="zeros")
+    assert sample.valid is not None
+    assert sample.valid.all()
+    inside = (slice(12, 52), slice(7, 57))
+    original = cut_patch(loaded, whole(loaded), NATIVE)
+    assert_array_equal(sample.image[:, *inside], original.image)
+    assert_array_equal(sample.labels[:, *inside], original.labels)
+    sample.image[:, *inside] = 0
+    assert not sample.image.any()
+
+
+@pytest.mark.parametrize("size", [32, 33])
+def test_right_angles_copy_pixels(tmp_path, size) -> None:
+    loaded = load_record(make_record(tmp_path), ("object",), NATIVE)
+    values = set(np.unique(cut_patch(loaded, whole(loaded), NATIVE).image).tolist())
+    for seed in range(20):
+        window = place_window(
+            loaded,
+            np.array([[0.0, 1.0], [-1.0, 0.0]]),
+            size,
+            object_probability=0.5,
+            generator=np.random.default_rng(seed),
+        )
+        sample = cut_patch(loaded, window, NATIVE)
+        assert sample.valid is not None
+        assert sample.valid.all()
+        assert set(np.unique(sample.image).tolist()) <= values
