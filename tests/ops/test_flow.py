@@ -156,8 +156,8 @@ def test_flow_error_is_per_id_and_object_scores_use_it():
 
 def test_errors_say_what_was_expected():
     plane = bar(4, 4)
-    with pytest.raises(ValueError, match=r"\(Y, X\), one class plane, but got \(1, 14, 14\)"):
-        labels_to_flow(plane[None])
+    with pytest.raises(ValueError, match=r"one class, but got \(1, 1, 14, 14\)"):
+        labels_to_flow(plane[None, None])
     with pytest.raises(ValueError, match="field of diffusion, geodesic, but got 'radial'"):
         labels_to_flow(plane, field="radial")
     with pytest.raises(ValueError, match=r"but got \(14, 14\) and \(2, 3, 3\)"):

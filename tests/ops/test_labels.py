@@ -159,9 +159,22 @@ def test_fill_holes_leaves_what_only_two_objects_enclose():
     assert_array_equal(fill_holes(plane), plane)
 
 
-def test_fill_holes_refuses_volumes():
-    with pytest.raises(ValueError, match=r"shape \(Y, X\), but got \(2, 3, 3\)"):
-        fill_holes(np.ones((2, 3, 3), int))
+def test_fill_holes_closes_cavities_of_a_volume_and_leaves_tunnels_open():
+    volume = np.zeros((5, 7, 14), np.int32)
+    volume[:, 1:6, 1:6], volume[1:4, 2:5, 2:5] = 3, 0  # a box around nothing
+    volume[2, 3, 3] = 9  # and in the middle another object
+    volume[:, 1:6, 8:13], volume[:, 2:5, 9:12] = 7, 0  # a pipe
+    filled = fill_holes(volume)
+    expected = volume.copy()
+    expected[1:4, 2:5, 2:5] = 3
+    expected[2, 3, 3] = 9
+    assert_array_equal(filled, expected)
+    assert_array_equal(fill_holes(volume[2:3])[0], fill_holes(volume[2]))
+
+
+def test_fill_holes_refuses_other_axes():
+    with pytest.raises(ValueError, match=r"\(Z, Y, X\), but got \(2, 2, 3, 3\)"):
+        fill_holes(np.ones((2, 2, 3, 3), int))
 
 
 @pytest.mark.parametrize("width", [0, 1, 2, 30])

@@ -7,9 +7,14 @@ these and compares::
     labels   1 1 1 . 2 2        flow   > o < . > o        ends   1 at each o, the sinks
     labels  <- pixels that end at one sink, as one component, of a plausible size and field
 
-Two fields are known. ``diffusion`` is Cellpose's (:mod:`pancyte.ops.diffusion`), so that its
-recipes can be reproduced. ``geodesic`` (:mod:`pancyte.ops.geodesic`) points along a short way
-inside the object, has length 1 on every shape, and never points into another object.
+Planes (Y, X) and volumes (Z, Y, X) go through the same functions. Two fields are known.
+``diffusion`` is Cellpose's (:mod:`pancyte.ops.diffusion`), so that its recipes can be reproduced.
+``geodesic`` (:mod:`pancyte.ops.geodesic`) points along a short way inside the object, has length 1
+on every shape, and never points into another object.
+
+Vectors are directions in space: with a ``spacing``, the sides of a voxel, they have length 1 in
+its unit, as if the volume were resampled to cubes. Cellpose does that with ``anisotropy``, which is
+``spacing=(anisotropy, 1, 1)`` here.
 
 References
 ----------
@@ -35,6 +40,8 @@ from pancyte.ops.tracking import follow_flow, label_sinks
 from pancyte.params import params
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pancyte.types import BoolArray, FloatArray, IntArray, Part
 
 FlowField = Literal["diffusion", "geodesic"]
@@ -58,11 +65,11 @@ class FlowDecoding:
     max_iterations: int | None = None
     """Most steps of one pixel; None follows each until it arrives."""
     min_size: int = 15
-    """Smallest object in pixels."""
+    """Smallest object in pixels (voxels of a volume)."""
     max_size_fraction: float | None = None
     """Largest object as a part of the image, 0 to 1; None sets no limit."""
     fill_holes: bool = True
-    """Whether to fill holes, never over other objects."""
+    """Whether to fill holes, in a volume cavities, never over other objects."""
     remove_border: int = 0
     """Objects with a pixel in a frame of this width, in pixels of the image, are left out; 0 keeps
     those that the border cuts."""
@@ -84,47 +91,55 @@ class FlowDecoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DecodedFlow:
-    """The n objects of one class plane."""
+    """The n objects of one class."""
 
     labels: IntArray
-    """(Y, X) ids 1..n."""
+    """([Z,] Y, X) ids 1..n."""
     errors: FloatArray
     """(n,) mean squared difference of the flow from the object's own field, 0 to 4."""
     scores: FloatArray
     """(n,) mean foreground times (1 - error), 0 to 1."""
 
 
-def labels_to_flow(labels: npt.ArrayLike, *, field: FlowField = "diffusion") -> FloatArray:
-    """Draw the field of every object of one class plane.
+def labels_to_flow(
+    labels: npt.ArrayLike,
+    *,
+    field: FlowField = "diffusion",
+    spacing: Sequence[float] | None = None,
+) -> FloatArray:
+    """Draw the field of every object of one class.
 
     Parameters
     ----------
     labels
-        Labels of shape (Y, X), of an integer type, with any ids up to 2**31 - 1.
+        Labels of shape (Y, X) or (Z, Y, X), of an integer type, with any ids up to 2**31 - 1.
     field
         ``diffusion`` or ``geodesic``.
+    spacing
+        Size of a voxel along z, y, x, in micrometre or any other unit; None for cubes.
 
     Returns
     -------
     FloatArray
-        (2, Y, X) unit vectors y, x towards the sink of the object; 0 in background.
+        (ndim, [Z,] Y, X) unit vectors [z,] y, x towards the sink of the object; 0 in background.
 
     Raises
     ------
     ValueError
-        If the labels are not 2D or the field is unknown.
+        If the labels have other axes, the spacing does not fit, or the field is unknown.
 
     Notes
     -----
-    An object in several parts (no shared edge or corner) has a sink in each. Sinks have no
-    direction: their vector is 0, except for ``diffusion`` where heat around them is not symmetric.
+    An object in several parts (no shared edge or corner; in a volume, no shared face) has a sink in
+    each. Sinks have no direction: their vector is 0, except for ``diffusion`` where heat around
+    them is not symmetric.
 
     Examples
     --------
     >>> labels_to_flow(np.array([[0, 4, 4, 4, 0]]), field="geodesic")[1]
     array([[ 0.,  1.,  0., -1.,  0.]], dtype=float32)
     """
-    return _draw(find_components(_check_plane(labels)), field)
+    return _draw(find_components(_check_labels(labels), spacing=spacing), field)
 
 
 def decode_flow(
@@ -134,15 +149,16 @@ def decode_flow(
     *,
     field: FlowField = "diffusion",
     part: Part | None = None,
+    spacing: Sequence[float] | None = None,
 ) -> DecodedFlow:
-    """Find the objects of one class plane, with their errors and scores.
+    """Find the objects of one class, with their errors and scores.
 
     Parameters
     ----------
     foreground
-        (Y, X) probability of being inside an object.
+        ([Z,] Y, X) probability of being inside an object.
     flow
-        (2, Y, X) vectors y, x of length 1 inside objects.
+        (ndim, [Z,] Y, X) vectors [z,] y, x of length 1 inside objects.
     settings
         Thresholds and limits; None for the defaults.
     field
@@ -150,6 +166,8 @@ def decode_flow(
     part
         Which part of an image the maps show; None means all of it. Objects that reach an open side
         are not tested for their error, and the image's size is that of the whole.
+    spacing
+        Size of a voxel along z, y, x as in :func:`labels_to_flow`; None for cubes.
 
     Returns
     -------
@@ -159,7 +177,7 @@ def decode_flow(
     Raises
     ------
     ValueError
-        If the shapes do not agree.
+        If the shapes do not agree, or the spacing does not fit.
 
     Notes
     -----
@@ -167,7 +185,7 @@ def decode_flow(
     drop by error, fill holes, drop at the border (not in a part, whose sides need not be those of
     the image). A sink needs 11 tracks, or ``min_size`` where that is less, so that objects of fewer
     pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px upward. Extra
-    memory is below 30 bytes per pixel.
+    memory is below 30 bytes per pixel and 50 per voxel.
 
     Examples
     --------
@@ -179,13 +197,13 @@ def decode_flow(
     """
     settings = FlowDecoding() if settings is None else settings
     _check_maps(foreground, flow)
-    labels = _gather(foreground, flow, settings)
+    labels = _gather(foreground, flow, settings, spacing)
     labels = _keep(labels, _has_size(labels, settings, part))
     # The objects are components already: drawing them needs no search for parts and no copies.
-    components = locate_components(labels)
+    components = locate_components(labels, spacing=spacing)
     boxes = components.boxes
     own = _draw(components, field)
-    errors = _mean_squared_difference(labels, own, flow, int(labels.max(initial=0)))
+    errors = _compare(labels, own, flow, int(labels.max(initial=0)))
     del own, components
     if settings.flow_threshold:
         passed = errors <= settings.flow_threshold
@@ -207,24 +225,31 @@ def flow_to_labels(
     settings: FlowDecoding | None = None,
     *,
     field: FlowField = "diffusion",
+    spacing: Sequence[float] | None = None,
 ) -> IntArray:
     """Return the labels alone of :func:`decode_flow`."""
-    return decode_flow(foreground, flow, settings, field=field).labels
+    return decode_flow(foreground, flow, settings, field=field, spacing=spacing).labels
 
 
 def flow_error(
-    labels: npt.ArrayLike, flow: FloatArray, *, field: FlowField = "diffusion"
+    labels: npt.ArrayLike,
+    flow: FloatArray,
+    *,
+    field: FlowField = "diffusion",
+    spacing: Sequence[float] | None = None,
 ) -> FloatArray:
     """Compare the flow inside each object with the object's own field.
 
     Parameters
     ----------
     labels
-        Labels of shape (Y, X).
+        Labels of shape (Y, X) or (Z, Y, X).
     flow
-        (2, Y, X) vectors y, x of length 1.
+        (ndim, [Z,] Y, X) vectors [z,] y, x of length 1.
     field
         The field that the flow was trained on.
+    spacing
+        Size of a voxel along z, y, x as in :func:`labels_to_flow`; None for cubes.
 
     Returns
     -------
@@ -245,13 +270,13 @@ def flow_error(
     >>> flow_error(labels, flow).round(2)
     array([0.  , 2.67], dtype=float32)
     """
-    plane, ids = compact_ids(_check_plane(labels))
-    if flow.shape != (2, *plane.shape):
-        msg = f"Expected flow of shape {(2, *plane.shape)} for these labels, but got {flow.shape}"
+    compact, ids = compact_ids(_check_labels(labels))
+    expected = (compact.ndim, *compact.shape)
+    if flow.shape != expected:
+        msg = f"Expected flow of shape {expected} for these labels, but got {flow.shape}"
         raise ValueError(msg)
-    own = labels_to_flow(plane, field=field)
-    errors: FloatArray = _mean_squared_difference(plane, own, flow, len(ids) - 1)
-    return errors
+    own = labels_to_flow(compact, field=field, spacing=spacing)
+    return _compare(compact, own, flow, len(ids) - 1)
 
 
 def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) -> FloatArray:
@@ -260,9 +285,9 @@ def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) 
     Parameters
     ----------
     labels
-        (Y, X) ids 1..n.
+        ([Z,] Y, X) ids 1..n.
     foreground
-        (Y, X) probability of being inside an object.
+        ([Z,] Y, X) probability of being inside an object.
     errors
         (n,) error of each object.
 
@@ -277,24 +302,27 @@ def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) 
     >>> object_scores(labels, foreground, np.array([0, 0.5], np.float32))
     array([0.75, 0.5 ], dtype=float32)
     """
+    if labels.ndim == 2:
+        labels, foreground = labels[None], foreground[None]
     means = _mean_per_object(labels, foreground, len(errors))
     scores: FloatArray = (means * (1 - np.minimum(errors, 1))).astype(np.float32)
     return scores
 
 
-def _check_plane(labels: npt.ArrayLike) -> IntArray:
-    plane = as_labels(labels)
-    if plane.ndim != 2:
-        msg = f"Expected labels of shape (Y, X), one class plane, but got {plane.shape}"
+def _check_labels(labels: npt.ArrayLike) -> IntArray:
+    array = as_labels(labels)
+    if array.ndim not in (2, 3):
+        msg = f"Expected labels of shape (Y, X) or (Z, Y, X), one class, but got {array.shape}"
         raise ValueError(msg)
-    return plane
+    return array
 
 
 def _check_maps(foreground: FloatArray, flow: FloatArray) -> None:
-    if foreground.ndim != 2 or flow.shape != (2, *foreground.shape):
+    ndim = foreground.ndim
+    if ndim not in (2, 3) or flow.shape != (ndim, *foreground.shape):
         msg = (
-            "Expected foreground of shape (Y, X) and flow of shape (2, Y, X), but got "
-            f"{foreground.shape} and {flow.shape}"
+            "Expected foreground of shape (Y, X) and flow of shape (2, Y, X), or (Z, Y, X) and "
+            f"(3, Z, Y, X), but got {foreground.shape} and {flow.shape}"
         )
         raise ValueError(msg)
 
@@ -306,11 +334,15 @@ def _draw(components: Components, field: FlowField) -> FloatArray:
     return diffusion_field(components) if field == "diffusion" else geodesic_field(components)
 
 
-def _gather(foreground: FloatArray, flow: FloatArray, settings: FlowDecoding) -> IntArray:
+def _gather(
+    foreground: FloatArray,
+    flow: FloatArray,
+    settings: FlowDecoding,
+    spacing: Sequence[float] | None,
+) -> IntArray:
     """Label the pixels that end at one sink, the largest component of them."""
-    ends = follow_flow(
-        flow, foreground > settings.foreground_threshold, max_iterations=settings.max_iterations
-    )
+    inside = foreground > settings.foreground_threshold
+    ends = follow_flow(flow, inside, max_iterations=settings.max_iterations, spacing=spacing)
     sink_count = max(min(_SINK_COUNT, settings.min_size), _LEAST_SINK_COUNT)
     return keep_largest_component(label_sinks(ends, min_count=sink_count))
 
@@ -330,25 +362,38 @@ def _keep(labels: IntArray, kept: BoolArray) -> IntArray:
     return map_ids(labels, table)
 
 
+def _compare(
+    labels: IntArray, first: FloatArray, second: FloatArray, num_objects: int
+) -> FloatArray:
+    if labels.ndim == 2:
+        labels, first, second = labels[None], first[:, None], second[:, None]
+    return np.asarray(_mean_squared_difference(labels, first, second, num_objects))
+
+
 @njit(cache=True, nogil=True)
 def _mean_squared_difference(
     labels: IntArray, first: FloatArray, second: FloatArray, num_objects: int
 ) -> FloatArray:
     sums = np.zeros((num_objects + 1, 2))
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            label = labels[y, x]
-            down, right = first[0, y, x] - second[0, y, x], first[1, y, x] - second[1, y, x]
-            sums[label, 0] += down * down + right * right
-            sums[label, 1] += 1
+    for z in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                difference = first[0, z, y, x] - second[0, z, y, x]
+                squares = difference * difference
+                for axis in range(1, first.shape[0]):
+                    difference = first[axis, z, y, x] - second[axis, z, y, x]
+                    squares += difference * difference
+                sums[labels[z, y, x], 0] += squares
+                sums[labels[z, y, x], 1] += 1
     return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
 def _mean_per_object(labels: IntArray, values: FloatArray, num_objects: int) -> FloatArray:
     sums = np.zeros((num_objects + 1, 2))
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            sums[labels[y, x], 0] += values[y, x]
-            sums[labels[y, x], 1] += 1
+    for z in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                sums[labels[z, y, x], 0] += values[z, y, x]
+                sums[labels[z, y, x], 1] += 1
     return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)

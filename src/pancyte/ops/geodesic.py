@@ -11,16 +11,22 @@ so the vectors have length 1 on every shape, however long, thin or bent. To see 
 and every pixel that bilinear reading touches along it, lies inside: who follows the vectors in
 steps of one pixel does not leave the object. Objects that hold together by single corners of pixels
 are the exception, since any reading between two such pixels touches what is beside them.
+
+Volumes are drawn by the same kernels, with trilinear reading; a plane is a volume of one slice
+without a rim above and below. Ways are measured, and vectors have length 1, in units of length, so
+that voxels may be longer along one axis.
 """
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+
+from pancyte.ops.sinks import as_volume
 
 if TYPE_CHECKING:
     from pancyte.ops.sinks import Components
@@ -31,108 +37,175 @@ _OUTSIDE = -1
 _UNSEEN = -2
 
 _LOOK_AHEAD = 6  # pixels of its way that a pixel behind a corner may look at
-# A step costs its length, _WALL times as much onto a pixel at the wall, and _SQUEEZE where it
-# passes the corner of a pixel outside.
+# A step costs its length, _WALL times as much onto a pixel at the wall, and _SQUEEZE at least where
+# it passes a pixel outside.
 _WALL = 3.0
 _SQUEEZE = 5.0
-_DIAGONAL = float(np.sqrt(2))
-_DOWN = (-1, -1, -1, 0, 0, 1, 1, 1)  # the eight neighbors
-_RIGHT = (-1, 0, 1, -1, 1, -1, 0, 1)
+
+Place = tuple[int, int, int]
+"""Position z, y, x in the box of an object."""
+
+
+class _Steps(NamedTuple):
+    """The steps to the 8 neighbors of a pixel, or the 26 of a voxel."""
+
+    moves: npt.NDArray[np.int64]
+    """(n, 3) along z, y, x, in scan order."""
+    lengths: npt.NDArray[np.float64]
+    """(n,) in sides of a voxel."""
+    sides: npt.NDArray[np.float64]
+    """(3,) of a voxel along z, y, x."""
+    rim: int
+    """Free slices above and below the object."""
 
 
 def geodesic_field(components: Components) -> FloatArray:
-    """Return the geodesic field (2, Y, X) of the components; the sinks themselves are zero.
+    """Return the geodesic field (ndim, [Z,] Y, X) of the components; the sinks are zero.
 
     Notes
     -----
     One pass for objects that are seen whole from their sink; n pixels behind corners take n log n.
     """
-    flow = np.zeros((2, *components.labels.shape), dtype=np.float32)
-    boxes = components.boxes
-    if len(boxes):
-        largest = int(np.max(np.prod(boxes[:, 2:] - boxes[:, :2] + 2, axis=1)))
-        buffer = np.empty(largest, dtype=np.int32)
-        _draw(components.labels, boxes, components.sinks, buffer, flow)
-    return flow
+    volume = as_volume(components)
+    flow = np.zeros((components.labels.ndim, *volume.labels.shape), dtype=np.float32)
+    if len(volume.boxes):
+        steps = _steps(volume.sides, plane=len(flow) == 2)
+        shapes = volume.boxes[:, 3:] - volume.boxes[:, :3] + (2 * steps.rim, 2, 2)
+        buffer = np.empty(int(np.prod(shapes, axis=1).max()), dtype=np.int32)
+        _draw(volume, steps, buffer, flow)
+    return flow.reshape(len(flow), *components.labels.shape)
+
+
+def _steps(sides: npt.NDArray[np.float64], *, plane: bool) -> _Steps:
+    moves = np.array(
+        [
+            (z, y, x)
+            for z in ((0,) if plane else (-1, 0, 1))
+            for y in (-1, 0, 1)
+            for x in (-1, 0, 1)
+            if (z, y, x) != (0, 0, 0)
+        ]
+    )
+    return _Steps(moves, np.sqrt(((moves * sides) ** 2).sum(axis=1)), sides, 0 if plane else 1)
 
 
 @njit(cache=True, nogil=True)
-def _draw(
-    labels: IntArray,
-    boxes: npt.NDArray[np.int64],
-    sinks: npt.NDArray[np.int64],
-    buffer: IntArray,
-    flow: FloatArray,
-) -> None:
+def _draw(components: Components, steps: _Steps, buffer: IntArray, flow: FloatArray) -> None:
+    labels, boxes, sinks, _ = components
+    rim = steps.rim
     for index in range(boxes.shape[0]):
-        y0, x0, y1, x1 = boxes[index]
-        height, width = y1 - y0, x1 - x0
-        targets = buffer[: (height + 2) * (width + 2)].reshape(height + 2, width + 2)
+        z0, y0, x0, z1, y1, x1 = boxes[index]
+        shape = (z1 - z0 + 2 * rim, y1 - y0 + 2, x1 - x0 + 2)
+        targets = buffer[: shape[0] * shape[1] * shape[2]].reshape(shape)
         targets[:] = _OUTSIDE  # with a rim of one pixel
         area = 0
-        for y in range(height):
-            for x in range(width):
-                if labels[y0 + y, x0 + x] == index + 1:
-                    targets[y + 1, x + 1] = _UNSEEN
-                    area += 1
-        sink_y, sink_x = sinks[index, 0] - y0 + 1, sinks[index, 1] - x0 + 1
-        if _look_from(targets, sink_y, sink_x) < area:
-            _go_around_corners(targets, sink_y, sink_x)
-        _write_directions(targets, (sink_y, sink_x), flow[:, y0:y1, x0:x1])
+        for z in range(z1 - z0):
+            for y in range(y1 - y0):
+                line, row = labels[z0 + z, y0 + y, x0:x1], targets[z + rim, y + 1]
+                for x in range(x1 - x0):
+                    if line[x] == index + 1:
+                        row[x + 1] = _UNSEEN
+                        area += 1
+        sink = sinks[index, 0] - z0 + rim, sinks[index, 1] - y0 + 1, sinks[index, 2] - x0 + 1
+        if _look_from(targets, sink, rim) < area:
+            _go_around_corners(targets, sink, steps)
+        _write_directions(targets, sink, steps, flow[:, z0:z1, y0:y1, x0:x1])
 
 
 @njit(cache=True, nogil=True)
-def _look_from(targets: IntArray, sink_y: int, sink_x: int) -> int:
+def _look_from(targets: IntArray, place: Place, rim: int) -> int:
     """Let every pixel that sees the sink point at it; return how many there are."""
-    height, width = targets.shape
-    sink = sink_y * width + sink_x
-    targets[sink_y, sink_x] = sink
+    depth, height, width = targets.shape
+    sink = _flat(place, targets.shape)
+    targets[place] = sink
     seen = 1
-    for row in range(1, height - 1):
-        # From the row of the sink downward, then from the row above it upward; columns alike.
-        y = sink_y + row - 1 if row < height - sink_y else height - 1 - row
-        for column in range(1, width - 1):
-            x = sink_x + column - 1 if column < width - sink_x else width - 1 - column
-            if targets[y, x] == _UNSEEN and _sees(targets, y, x, (sink_y, sink_x)):
-                targets[y, x] = sink
-                seen += 1
+    for slice_ in range(depth - 2 * rim):
+        z = _outward(slice_, place[0], depth - rim)
+        for row in range(height - 2):
+            y = _outward(row, place[1], height - 1)
+            for column in range(width - 2):
+                x = _outward(column, place[2], width - 1)
+                if targets[z, y, x] == _UNSEEN and _sees(targets, (z, y, x), place):
+                    targets[z, y, x] = sink
+                    seen += 1
     return seen
 
 
 @njit(cache=True, nogil=True)
-def _sees(targets: IntArray, y: int, x: int, place: tuple[int, int]) -> bool:
-    """Whether the line to the sink goes on between pixels that see it, past none outside."""
-    sink = targets[place]
-    down, right = place[0] - y, place[1] - x
-    below, beside = y + np.sign(down), x + np.sign(right)
-    if down == 0 or right == 0:
-        return bool(targets[below, beside] == sink)
-    if targets[below, beside] != sink:
-        return False
-    if abs(down) > abs(right):
-        return bool(targets[below, x] == sink and targets[y, beside] != _OUTSIDE)
-    if abs(down) < abs(right):
-        return bool(targets[y, beside] == sink and targets[below, x] != _OUTSIDE)
-    return bool(targets[y, beside] != _OUTSIDE and targets[below, x] != _OUTSIDE)
+def _outward(step: int, begin: int, end: int) -> int:
+    """Go from the place of the sink to the end, then from the one before the sink back."""
+    return begin + step if begin + step < end else end - 1 - step
 
 
 @njit(cache=True, nogil=True)
-def _go_around_corners(targets: IntArray, sink_y: int, sink_x: int) -> None:
+def _flat(place: Place, shape: Place) -> int:
+    return (place[0] * shape[1] + place[1]) * shape[2] + place[2]
+
+
+@njit(cache=True, nogil=True)
+def _place(flat: int, shape: Place) -> Place:
+    rest, x = flat // shape[2], flat % shape[2]
+    return rest // shape[1], rest % shape[1], x
+
+
+@njit(cache=True, nogil=True)
+def _sees(targets: IntArray, place: Place, sink_place: Place) -> bool:
+    """Whether the line to the sink goes on between pixels that see it, past none outside."""
+    z, y, x = place
+    sink = targets[sink_place]
+    ahead, down, right = sink_place[0] - z, sink_place[1] - y, sink_place[2] - x
+    if ahead:
+        return _sees_between_slices(targets, place, (ahead, down, right), sink)
+    below, beside = y + np.sign(down), x + np.sign(right)
+    if down == 0 or right == 0:
+        return bool(targets[z, below, beside] == sink)
+    if targets[z, below, beside] != sink:
+        return False
+    if abs(down) > abs(right):
+        return bool(targets[z, below, x] == sink and targets[z, y, beside] != _OUTSIDE)
+    if abs(down) < abs(right):
+        return bool(targets[z, y, beside] == sink and targets[z, below, x] != _OUTSIDE)
+    return bool(targets[z, y, beside] != _OUTSIDE and targets[z, below, x] != _OUTSIDE)
+
+
+@njit(cache=True, nogil=True)
+def _sees_between_slices(targets: IntArray, place: Place, way: Place, sink: int) -> bool:
+    """Look at the corners of the cube that the line enters; those that it comes to see the sink."""
+    ahead, down, right = way
+    longest = max(abs(ahead), abs(down), abs(right))
+    step_z, step_y, step_x = np.sign(ahead), np.sign(down), np.sign(right)
+    for a in range(1 + abs(step_z)):
+        short_z = a == 0 and abs(ahead) == longest
+        for b in range(1 + abs(step_y)):
+            short_y = short_z or (b == 0 and abs(down) == longest)
+            for c in range(1 + abs(step_x)):
+                target = targets[
+                    place[0] + a * step_z, place[1] + b * step_y, place[2] + c * step_x
+                ]
+                if target == sink:
+                    continue
+                comes_to = not (short_y or (c == 0 and abs(right) == longest))
+                if target == _OUTSIDE or comes_to:
+                    return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _go_around_corners(targets: IntArray, place: Place, steps: _Steps) -> None:
     """Let the other pixels point at the farthest pixel of their way that they see."""
-    width = targets.shape[1]
-    sink = sink_y * width + sink_x
+    shape = targets.shape
+    sink = _flat(place, shape)
     flat = targets.ravel()
     hidden = np.flatnonzero(flat == _UNSEEN)
-    followers = np.full(flat.size, -1, dtype=np.int32)
-    _find_ways(targets, sink, hidden, followers)
+    followers = _find_ways(targets, sink, hidden, steps)
     chosen = followers[hidden]
     for k in range(hidden.size):
         ahead = chosen[k]
         for _ in range(_LOOK_AHEAD - 1):
             if ahead == sink:
                 break
-            ahead = followers[ahead] if flat[ahead] == _UNSEEN else _towards(ahead, sink, width)
-            if not _is_clear(targets, hidden[k] // width, hidden[k] % width, ahead):
+            ahead = followers[ahead] if flat[ahead] == _UNSEEN else _towards(ahead, sink, shape)
+            if not _is_clear(targets, _place(hidden[k], shape), _place(ahead, shape)):
                 break
             chosen[k] = ahead
     for k in range(hidden.size):
@@ -141,85 +214,103 @@ def _go_around_corners(targets: IntArray, sink_y: int, sink_x: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _find_ways(
-    targets: IntArray, sink: int, hidden: npt.NDArray[np.int64], followers: IntArray
-) -> None:
+    targets: IntArray, sink: int, hidden: npt.NDArray[np.int64], steps: _Steps
+) -> IntArray:
     """Find the next pixel on the cheapest way of each hidden pixel to one that sees the sink."""
-    width = targets.shape[1]
-    flat = targets.ravel()
+    shape, flat = targets.shape, targets.ravel()
+    moves, sides = steps.moves, steps.sides
+    jumps = (moves[:, 0] * shape[1] + moves[:, 1]) * shape[2] + moves[:, 2]
+    followers = np.full(flat.size, -1, dtype=np.int32)
     costs = np.full(flat.size, np.inf)
+    home = _place(sink, shape)
     queue = [(0.0, np.int64(0)) for _ in range(0)]
     for pixel in hidden:
-        for turn in range(8):
-            start = pixel + _DOWN[turn] * width + _RIGHT[turn]
+        for jump in jumps:
+            start = pixel + jump
             if flat[start] >= 0 and costs[start] == np.inf:
-                costs[start] = np.hypot(
-                    start // width - sink // width, start % width - sink % width
-                )
+                z, y, x = _place(start, shape)
+                across = np.hypot(sides[1] * (y - home[1]), sides[2] * (x - home[2]))
+                costs[start] = np.hypot(across, sides[0] * (z - home[0]))
                 queue.append((costs[start], start))
     heapify(queue)
     while queue:
         cost, pixel = heappop(queue)
-        for turn in range(8):
-            neighbor = pixel + _DOWN[turn] * width + _RIGHT[turn]
+        for turn in range(jumps.size):
+            neighbor = pixel + jumps[turn]
             if flat[neighbor] == _UNSEEN and cost == costs[pixel]:
-                offer = cost + _step_cost(flat, int(pixel), turn, width)
+                offer = cost + _step_cost(flat, int(pixel), turn, jumps, steps)
                 if offer < costs[neighbor]:
                     costs[neighbor] = offer
                     followers[neighbor] = pixel
                     heappush(queue, (offer, neighbor))
+    return followers
 
 
 @njit(cache=True, nogil=True)
-def _step_cost(flat: IntArray, pixel: int, turn: int, width: int) -> float:
+def _step_cost(
+    flat: IntArray, pixel: int, turn: int, jumps: npt.NDArray[np.int64], steps: _Steps
+) -> float:
     """Cost of the step from a pixel to a neighbor: dear along walls, and through a squeeze."""
-    down, right = _DOWN[turn] * width, _RIGHT[turn]
-    length = 1.0 if down == 0 or right == 0 else _DIAGONAL
-    if flat[pixel + down] == _OUTSIDE or flat[pixel + right] == _OUTSIDE:
-        length = _SQUEEZE
-    for k in range(8):
-        if flat[pixel + down + right + _DOWN[k] * width + _RIGHT[k]] == _OUTSIDE:
+    length = float(steps.lengths[turn])
+    move = steps.moves[turn]
+    for other in range(jumps.size):
+        # The corners of the box that the step crosses: they move along some of its axes.
+        part = steps.moves[other]
+        if part[0] * (part[0] - move[0]) or part[1] * (part[1] - move[1]):
+            continue
+        if part[2] * (part[2] - move[2]) == 0 and flat[pixel + jumps[other]] == _OUTSIDE:
+            length = max(length, _SQUEEZE)
+    for jump in jumps:
+        if flat[pixel + jumps[turn] + jump] == _OUTSIDE:
             return length * _WALL
     return length
 
 
 @njit(cache=True, nogil=True)
-def _towards(pixel: int, sink: int, width: int) -> int:
+def _towards(pixel: int, sink: int, shape: Place) -> int:
     """Return the neighbor of a pixel that is nearest to its line to the sink."""
-    down, right = sink // width - pixel // width, sink % width - pixel % width
-    longer = max(abs(down), abs(right))
-    return int(pixel + int(np.round(down / longer)) * width + int(np.round(right / longer)))
+    here, home = _place(pixel, shape), _place(sink, shape)
+    ahead, down, right = home[0] - here[0], home[1] - here[1], home[2] - here[2]
+    longest = max(abs(ahead), abs(down), abs(right))
+    z = here[0] + int(np.round(ahead / longest))
+    y = here[1] + int(np.round(down / longest))
+    return _flat((z, y, here[2] + int(np.round(right / longest))), shape)
 
 
 @njit(cache=True, nogil=True)
-def _is_clear(targets: IntArray, y: int, x: int, ahead: int) -> bool:
-    """Whether every pixel that bilinear reading touches on the line to another is inside."""
-    width = targets.shape[1]
-    down, right = ahead // width - y, ahead % width - x
-    step_y, step_x = np.sign(down), np.sign(right)
-    longer, shorter = max(abs(down), abs(right)), min(abs(down), abs(right))
-    for along in range(longer):
-        first, last = along * shorter // longer, -(-(along + 1) * shorter // longer)
-        for across in range(first, last + 1):
-            for forward in range(along, along + 2):
-                if abs(down) >= abs(right):
-                    pixel = targets[y + step_y * forward, x + step_x * across]
-                else:
-                    pixel = targets[y + step_y * across, x + step_x * forward]
-                if pixel == _OUTSIDE:
-                    return False
+def _is_clear(targets: IntArray, place: Place, ahead: Place) -> bool:
+    """Whether every pixel that linear reading touches on the line to another is inside."""
+    z, y, x = place
+    deep, down, right = ahead[0] - z, ahead[1] - y, ahead[2] - x
+    step_z, step_y, step_x = np.sign(deep), np.sign(down), np.sign(right)
+    deep, down, right = abs(deep), abs(down), abs(right)
+    longest = max(deep, down, right)
+    for along in range(longest):
+        for a in range(along * deep // longest, -(-(along + 1) * deep // longest) + 1):
+            for b in range(along * down // longest, -(-(along + 1) * down // longest) + 1):
+                for c in range(along * right // longest, -(-(along + 1) * right // longest) + 1):
+                    if targets[z + step_z * a, y + step_y * b, x + step_x * c] == _OUTSIDE:
+                        return False
     return True
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _write_directions(targets: IntArray, place: tuple[int, int], flow: FloatArray) -> None:
-    width, sink = targets.shape[1], targets[place]
-    for y in range(flow.shape[1]):
-        for x in range(flow.shape[2]):
-            target = targets[y + 1, x + 1]
-            if target >= 0:
-                row, column = place if target == sink else (target // width, target % width)
-                down, right = np.float32(row - y - 1), np.float32(column - x - 1)
-                length = np.sqrt(down * down + right * right)
-                if length > 0:
-                    flow[0, y, x] = down / length
-                    flow[1, y, x] = right / length
+def _write_directions(targets: IntArray, place: Place, steps: _Steps, flow: FloatArray) -> None:
+    shape, sink, rim = targets.shape, targets[place], steps.rim
+    first = flow.shape[0] - 2  # 0 in a plane
+    side_z, side_y, side_x = steps.sides.astype(np.float32)
+    for z in range(flow.shape[1]):
+        for y in range(flow.shape[2]):
+            for x in range(flow.shape[3]):
+                target = targets[z + rim, y + 1, x + 1]
+                if target >= 0:
+                    at = place if target == sink else _place(target, shape)
+                    ahead = side_z * np.float32(at[0] - z - rim)
+                    down = side_y * np.float32(at[1] - y - 1)
+                    right = side_x * np.float32(at[2] - x - 1)
+                    length = np.sqrt(ahead * ahead + down * down + right * right)
+                    if length > 0:
+                        if first:
+                            flow[0, z, y, x] = ahead / length
+                        flow[first, z, y, x] = down / length
+                        flow[first + 1, z, y, x] = right / length

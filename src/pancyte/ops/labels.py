@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from pancyte.ops.ids import as_labels, bounding_boxes, compact_ids, map_ids
+from pancyte.ops.holes import fill_enclosed
+from pancyte.ops.ids import as_labels, compact_ids, map_ids
 
 if TYPE_CHECKING:
     from pancyte.types import BoolArray, IntArray
@@ -172,7 +173,7 @@ def fill_holes(labels: npt.ArrayLike) -> IntArray:
     Parameters
     ----------
     labels
-        Labels of shape (Y, X).
+        Labels of shape (Y, X) or (Z, Y, X).
 
     Returns
     -------
@@ -182,15 +183,17 @@ def fill_holes(labels: npt.ArrayLike) -> IntArray:
     Raises
     ------
     ValueError
-        If the labels are not 2D.
+        If the labels have another number of axes.
 
     Notes
     -----
     A hole is background that cannot leave the object's bounding box in steps along the axes without
-    crossing the object itself. Objects inside a hole survive; background around them is filled. Of
-    several objects that enclose a pixel the one with the smallest bounding box gets it. Background
-    enclosed by several objects together, but by none of them alone, is no hole. Work is in
-    proportion to the sum of the bounding boxes.
+    crossing the object itself. In a volume that is a cavity closed on all sides: tunnels stay open,
+    and so do the bays that a slice shows as holes. A volume of one slice is taken as a plane.
+    Objects inside a hole survive; background around them is filled. Of several objects that enclose
+    a pixel the one with the smallest bounding box gets it. Background enclosed by several objects
+    together, but by none of them alone, is no hole. Work is one pass, and the bounding boxes of
+    objects with a gap in a row, without which there is no hole.
 
     Examples
     --------
@@ -200,18 +203,11 @@ def fill_holes(labels: npt.ArrayLike) -> IntArray:
            [1, 1, 1, 1]], dtype=int32)
     """
     compact, ids = compact_ids(labels)
-    if compact.ndim != 2:
-        msg = f"Expected labels of shape (Y, X), but got {compact.shape}"
+    if compact.ndim not in (2, 3):
+        msg = f"Expected labels of shape (Y, X) or (Z, Y, X), but got {compact.shape}"
         raise ValueError(msg)
-    if len(ids) == 1:
-        return compact
-    boxes = bounding_boxes(compact, len(ids) - 1)
-    sides = boxes[:, 2:] - boxes[:, :2]
-    padded = (sides[:, 0] + 2) * (sides[:, 1] + 2)
-    order = np.argsort(padded, kind="stable")
-    filled = compact.copy()
-    _fill_boxes(compact, filled, boxes, order, int(padded.max()))
-    return map_ids(filled, ids)
+    volume = compact[None] if compact.ndim == 2 else compact
+    return map_ids(fill_enclosed(volume, len(ids) - 1).reshape(compact.shape), ids)
 
 
 def touches_border(labels: npt.ArrayLike, *, width: int = 1) -> IntArray:
@@ -328,53 +324,6 @@ def _component_sizes(
         sizes[components[k]] += 1
         owner[components[k]] = labels[k]
     return sizes, owner
-
-
-@njit(cache=True, nogil=True)
-def _fill_boxes(
-    labels: IntArray,
-    filled: IntArray,
-    boxes: npt.NDArray[np.int64],
-    order: npt.NDArray[np.int64],
-    largest: int,
-) -> None:
-    reached = np.empty(largest, dtype=np.uint8)
-    stack = np.empty(largest, dtype=np.int64)
-    for index in order:
-        label = index + 1
-        y0, x0, y1, x1 = boxes[index]
-        if y1 - y0 < 3 or x1 - x0 < 3:  # too small to enclose a pixel
-            continue
-        # A rim of one pixel around the box joins everything that is outside the object.
-        window = reached[: (y1 - y0 + 2) * (x1 - x0 + 2)].reshape(y1 - y0 + 2, x1 - x0 + 2)
-        window[:] = 0
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if labels[y, x] == label:
-                    window[y - y0 + 1, x - x0 + 1] = 1
-        _flood(window, stack)
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if filled[y, x] == 0 and not window[y - y0 + 1, x - x0 + 1]:
-                    filled[y, x] = label
-
-
-@njit(cache=True, nogil=True)
-def _flood(window: npt.NDArray[np.uint8], stack: npt.NDArray[np.int64]) -> None:
-    """Mark with 1 every 0 that steps along the axes reach from the first corner."""
-    height, width = window.shape
-    window[0, 0] = 1
-    stack[0] = 0
-    top = 1
-    while top:
-        top -= 1
-        y, x = stack[top] // width, stack[top] % width
-        for dy, dx in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-            v, u = y + dy, x + dx
-            if 0 <= v < height and 0 <= u < width and not window[v, u]:
-                window[v, u] = 1
-                stack[top] = v * width + u
-                top += 1
 
 
 @njit(cache=True, nogil=True)

@@ -39,9 +39,7 @@ class Components(NamedTuple):
     """(3,) size of a voxel along z, y, x in units of its smallest side; 1 for pixels."""
 
 
-def find_components(
-    labels: npt.ArrayLike, *, spacing: Sequence[float] | None = None
-) -> Components:
+def find_components(labels: npt.ArrayLike, *, spacing: Sequence[float] | None = None) -> Components:
     """Split every object into connected components and find their sinks.
 
     Parameters
@@ -126,7 +124,8 @@ def voxel_sides(spacing: Sequence[float] | None, ndim: int) -> npt.NDArray[np.fl
             f"but got {tuple(spacing)} for {ndim} axes. Leave it out for a plane."
         )
         raise ValueError(msg)
-    return sides / sides.min()
+    relative: npt.NDArray[np.float64] = sides / sides.min()
+    return relative
 
 
 @njit(cache=True, nogil=True)
