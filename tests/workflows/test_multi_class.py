@@ -22,6 +22,7 @@ from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.workflows import predict as predicting
+from pancyte.workflows import run_folder
 from pancyte.workflows.evaluate import EvaluateConfig, evaluate
 from pancyte.workflows.predict import PredictConfig, predict
 from pancyte.workflows.train import train
@@ -184,6 +185,19 @@ def test_truth_with_classes_in_the_last_axis_is_scored(tmp_path):
     assert {name: scores.summary.per_class[name]["f1"][0] for name in CLASSES} == {
         "cell": 1.0, "nucleus": 1.0,
     }  # fmt: skip
+
+
+def test_a_run_is_not_resumed_with_other_classes(tmp_path):
+    out = tmp_path / "run"
+    config = TrainConfig(data=(DataSource(path=tmp_path),), out=out, task=FlowTask(classes=CLASSES))
+    run_folder.open_run(out, config, free=frozenset(), resume=False)
+    run_folder.state_path(out, "last").parent.mkdir(parents=True)
+    run_folder.state_path(out, "last").touch()
+    other = replace(config, task=FlowTask(classes=("cell", "bud")))
+    with pytest.raises(
+        ConfigError, match=r"config.toml: .*task.classes was \['cell', 'nucleus'\], is \['cell', 'b"
+    ):
+        run_folder.open_run(out, other, free=frozenset(), resume=True)
 
 
 @pytest.mark.slow
