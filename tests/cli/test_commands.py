@@ -15,8 +15,7 @@ from pancyte.data.records import read_manifest
 from pancyte.io.tables import read_csv, read_json
 from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
-from pancyte.workflows import models
-from pancyte.workflows import dry_run
+from pancyte.workflows import dry_run, models
 from pancyte.workflows import train as training
 
 
