@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pancyte.config import apply_overrides, from_mapping, read_config, to_mapping, to_toml
@@ -43,6 +43,7 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(
     min_size=st.integers(0, 1000),
     threshold=st.none() | st.floats(0, 1),

@@ -8,12 +8,21 @@ from pancyte.config import from_mapping, to_mapping
 from pancyte.workflows.train_config import TrainConfig, read_train_config
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.*"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.toml"))
 
 
 def test_all_configs_are_found() -> None:
-    names = [path.name for path in CONFIGS]
-    assert names == ["bundled.toml", "bundled_tiles.toml", "own_images.toml"]
+    names = [path.relative_to(ROOT / "configs").as_posix() for path in CONFIGS]
+    assert names == [
+        "bundled.toml",
+        "bundled_tiles.toml",
+        "mediar/fine_tune1.toml",
+        "mediar/fine_tune2.toml",
+        "mediar/phase1.toml",
+        "mediar/phase2.toml",
+        "mediar_v.toml",
+        "own_images.toml",
+    ]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

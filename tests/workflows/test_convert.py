@@ -5,18 +5,23 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from pancyte.cli.exits import run
-from pancyte.cli.group import pancyte as group
+from pancyte.config import read_config
 from pancyte.data.records import read_manifest
-from pancyte.errors import ConfigError, InputError, UsageError
-from pancyte.nn.architectures import MEDIAR_FORMER, MEDIAR_V
+from pancyte.errors import CheckpointError, ConfigError, InputError, UsageError
+from pancyte.io.tables import read_csv, read_json
+from pancyte.nn.architectures import MEDIAR_FORMER, MEDIAR_V, build_network
 from pancyte.workflows.convert import convert
+from pancyte.workflows.models import load
+from pancyte.workflows.predict_config import PredictConfig
 from pancyte.workflows.train_config import read_train_config
 
 # Every key that Mediar-V knows, with a value that is not its default where that can be.
@@ -223,9 +228,9 @@ def leaves(document, prefix=""):
     ("document", "suffix"),
     [
         (MEDIAR_V_TRAIN, ".toml"),
-        (MEDIAR_V_PREDICT, ".txt"),
+        (MEDIAR_V_PREDICT, ".toml"),
         (MEDIAR_TRAIN, ".toml"),
-        (MEDIAR_PREDICT, ".txt"),
+        (MEDIAR_PREDICT, ".toml"),
     ],
 )
 def test_every_known_key_is_accounted_for(write, tmp_path, document, suffix):
@@ -346,23 +351,40 @@ def test_optimizers_and_schedules(write, tmp_path, optimizer, scheduler):
 
 
 def test_mediar_v_prediction(write, tmp_path):
-    out = tmp_path / "predict.txt"
-    convert(write(MEDIAR_V_PREDICT), out)
-    words = shlex.split(out.read_text())
-    assert words[:5] == ["pancyte", "predict", "data/images", "-o", "my results"]
-    assert words[5:7] == ["--model", "weights/from_phase1"]
-    assert "decoding.flow_threshold=0.5" in words
-    group.make_context("pancyte", words[1:2]).close()
-    command = group.get_command(None, words[1])
-    command.make_context("predict", words[2:]).close()
+    out = tmp_path / "predict.toml"
+    result = convert(write(MEDIAR_V_PREDICT), out)
+    config = read_config(out, PredictConfig)
+    assert config.model == "weights/from_phase1"
+    assert config.decoding == {
+        "foreground_threshold": 0.45, "flow_threshold": 0.5, "max_iterations": 300, "min_size": 20,
+    }  # fmt: skip
+    assert (config.tiling.tile, config.tiling.overlap) == (1024, 512)
+    assert config.precision == "float32"
+    command = result.notes[0].removeprefix("Command: ")
+    assert command == "pancyte predict data/images -o 'my results' --set predict.toml"
+    assert command in out.read_text()
+
+
+def test_the_command_of_a_prediction_runs(write, tmp_path, monkeypatch):
+    document = changed(MEDIAR_V_PREDICT, "dataset_config.common.pretrained_weights", "")
+    document = changed(document, "dataset_config.common.roi_size", 512)
+    image = tmp_path / "data" / "images" / "a.tif"
+    image.parent.mkdir(parents=True)
+    tifffile.imwrite(image, np.zeros((40, 40), np.uint8))
+    result = convert(write(document), tmp_path / "predict.toml")
+    monkeypatch.chdir(tmp_path)
+    assert run(shlex.split(result.notes[0].removeprefix("Command: "))[1:]) == 0
+    settings = read_json(tmp_path / "my results" / "run.json")["settings"]
+    assert settings["decoding"]["min_size"] == 20
 
 
 def test_a_part_of_the_test_images_is_a_split_of_a_manifest(write, tmp_path):
     document = changed(MEDIAR_V_PREDICT, "dataset_config.testing.test_size", 0.21)
     document = changed(document, "dataset_config.testing.test_offset", 0.79)
-    out = tmp_path / "predict.txt"
+    out = tmp_path / "predict.toml"
     result = convert(write(document), out)
-    assert "predict predict.csv --split test" in out.read_text()
+    assert "pancyte predict predict.csv -o 'my results'" in result.notes[0]
+    assert read_config(out, PredictConfig).split == "test"
     assert "layout.test_offset=0.79" in result.todo[-1]
 
 
@@ -388,12 +410,13 @@ def test_mediar_training(write, tmp_path):
 
 
 def test_mediar_prediction_is_an_ensemble_with_flips(write, tmp_path):
-    out = tmp_path / "predict.txt"
-    convert(write(MEDIAR_PREDICT), out)
-    words = shlex.split(out.read_text())
-    assert [words[k + 1] for k, word in enumerate(words) if word == "--model"] == ["a", "b"]
-    assert "flips=3" in words
-    group.get_command(None, "predict").make_context("predict", words[2:]).close()
+    out = tmp_path / "predict.toml"
+    result = convert(write(MEDIAR_PREDICT), out)
+    config = read_config(out, PredictConfig)
+    assert config.model == ("a", "b")
+    assert config.flips == 3
+    assert config.device == "cpu"
+    assert result.notes == ("Command: pancyte predict images -o results --set predict.toml",)
 
 
 @pytest.mark.parametrize("name", ["swinunetr", "UNETR", "unet"])
@@ -466,6 +489,63 @@ def test_nothing_is_overwritten_and_endings_are_checked(write, tmp_path):
         convert(source, tmp_path / "out.json")
     with pytest.raises(InputError, match="no such file to convert"):
         convert(tmp_path / "nowhere.json", tmp_path / "out.toml")
+
+
+def published_weights(num_classes, *, system):
+    """A state dict of published names and shapes, with a tiny encoder and decoder."""
+    architecture = replace(
+        MEDIAR_FORMER if system == "mediar" else MEDIAR_V,
+        encoder="mit_b0",
+        decoder_channels=(16, 16, 8, 8, 64),
+        attention_channels=8,
+    )
+    network = build_network(architecture, num_classes=num_classes, in_channels=3)
+    first, norm, last = ("0", "2", "3") if system == "mediar" else ("0", "1", "3")
+    heads = {"conv1": first, "norm": norm, "conv2": last}
+    names = {
+        "foreground_head": "cellprob_head" if system == "mediar" else "logits_head",
+        "flow_head": "gradflow_head",
+    }
+    weights = {}
+    for name, value in network.state_dict().items():
+        head, _, rest = name.partition(".")
+        if head in names:
+            role, _, kind = rest.partition(".")
+            weights[f"{names[head]}.{heads[role]}.{kind}"] = value
+        else:
+            weights[name] = value
+    weights["segmentation_head.0.weight"] = torch.zeros(3, 64, 3, 3)
+    return network, weights
+
+
+@pytest.mark.parametrize(("system", "num_classes"), [("mediar", 1), ("mediar_v", 3)])
+def test_weights_become_a_model_of_the_same_answers(tmp_path, system, num_classes):
+    network, weights = published_weights(num_classes, system=system)
+    torch.save({"state_dict": weights}, tmp_path / "from_phase1.pth")
+    result = convert(tmp_path / "from_phase1.pth", tmp_path / "model")
+    model = load(tmp_path / "model", device="cpu")
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        ours, theirs = model.network(images), network.eval()(images)
+    assert torch.allclose(ours["foreground"], theirs["foreground"], atol=1e-4)
+    assert torch.allclose(ours["flow"], theirs["flow"], atol=1e-4)
+    assert len(model.classes) == num_classes
+    table = read_csv(tmp_path / "model" / "conversion.csv")
+    assert len(table["tensor"]) == len(weights)
+    assert table["became"].count("") == 1
+    assert "1 were skipped: segmentation_head.0.weight" in str(result)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="expected the weights of MEDIAR-Former"):
+        convert(tmp_path / "other.pth", tmp_path / "model")
+    _, weights = published_weights(1, system="mediar")
+    del weights["encoder.norm4.weight"]
+    torch.save(weights, tmp_path / "part.pth")
+    with pytest.raises(CheckpointError, match=r"1 tensors of MEDIAR-Former are missing, such as"):
+        convert(tmp_path / "part.pth", tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_command_prints_what_became_of_the_keys(write, tmp_path, capsys):

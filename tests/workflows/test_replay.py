@@ -18,7 +18,7 @@ from pancyte.config import from_mapping, to_mapping
 from pancyte.data.datasets import PatchDataset, Sampling
 from pancyte.data.folders import read_sources
 from pancyte.data.records import DataSource, Record, write_manifest
-from pancyte.errors import ConfigError
+from pancyte.errors import ConfigError, InputError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
@@ -160,6 +160,16 @@ def test_replay_goes_through_all_images_and_amplifies_none(folder) -> None:
     replay = Replay(data=(DataSource(path=folder / "public"),))
     assert main.draws_per_epoch == 20
     assert add_replay(main, replay).replayed.draws_per_epoch == 4
+
+
+def test_an_image_that_is_validated_on_is_not_replayed(folder, tmp_path) -> None:
+    image = folder / "own" / "images" / "own0.png"
+    labels = folder / "own" / "masks" / "own0.png"
+    write_manifest(tmp_path / "own.csv", [Record(image=image, labels=labels, split="val")])
+    data = (DataSource(path=folder / "public"), DataSource(path=tmp_path / "own.csv"))
+    replay = Replay(data=(DataSource(path=folder / "own"),))
+    with pytest.raises(InputError, match="own0.png"):
+        training_data.open_training_data(TrainConfig(data=data, out=tmp_path, replay=replay))
 
 
 def test_a_replay_without_images_to_train_on_is_refused(folder, tmp_path) -> None:

@@ -17,7 +17,7 @@ from pancyte.cli.group import debug_option
     required=True,
     metavar="OUT",
     type=click.Path(path_type=Path),
-    help="What to write: a .toml, .txt or .csv file, or a folder for weights.",
+    help="What to write: a .toml or .csv file, or a folder for weights.",
 )
 @click.option(
     "--root",
@@ -33,9 +33,9 @@ def convert(
 ) -> None:
     """Convert a configuration, a list of files or weights of Mediar-V or MEDIAR.
 
-    SOURCE is a JSON file or a .pth file. A configuration for training becomes a .toml for 'pancyte
-    train', one for prediction a .txt with the command, a list of files a .csv manifest, and weights
-    a model folder. Every key that has no equivalent is named.
+    SOURCE is a JSON file or a .pth file. A configuration becomes a .toml for 'pancyte train' or
+    'pancyte predict --set', a list of files a .csv manifest, and weights a model folder. Every
+    key that has no equivalent is named.
     """
     from pancyte.workflows.convert import convert as run
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "predict": ("pancyte.cli.predict:predict", "Find the objects in images; start here."),
+    "init": ("pancyte.cli.init:init", "Look at your images and write a configuration for them."),
     "train": ("pancyte.cli.train:train", "Train a model as a configuration file says."),
     "evaluate": ("pancyte.cli.evaluate:evaluate", "Score predictions, or a model, against truth."),
     "prepare": ("pancyte.cli.prepare:prepare", "List a folder of images and labels for training."),
@@ -103,5 +104,6 @@ def set_option(example: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help=f"Change any other setting, for example {example}. May be given several times.",
+        help=f"Change any other setting, for example {example}, or take those of a file: "
+        "settings.toml. May be given several times.",
     )

@@ -17,12 +17,15 @@ from pancyte.params import params
 if TYPE_CHECKING:
     from torch import nn
 
+OptimizerName = Literal["adamw", "adam", "sgd"]
+ScheduleName = Literal["cosine", "constant", "step", "multistep", "exponential"]
+
 
 @params
 class Optimization:
     """How the loss is minimized."""
 
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     """Method, with the defaults of torch, which are those of Mediar-V and MEDIAR."""
     learning_rate: float = 1e-3
     """Highest learning rate, reached after the warm-up; above 0."""
@@ -44,7 +47,7 @@ class Optimization:
     """How much less of a gradient enters the momentum of ``sgd``, in [0, 1]."""
     nesterov: bool = False
     """Whether the momentum of ``sgd`` looks ahead; needs momentum above 0 and no dampening."""
-    schedule: Literal["cosine", "constant", "step", "multistep", "exponential"] = "cosine"
+    schedule: ScheduleName = "cosine"
     """Shape of the learning rate after the warm-up."""
     per_epoch: bool = False
     """Whether the schedule moves only between epochs, as published for Mediar-V and MEDIAR,

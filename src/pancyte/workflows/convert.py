@@ -21,6 +21,7 @@ from pancyte.io.files import write_text
 from pancyte.io.tables import read_json
 from pancyte.workflows.conversion import mediar, mediar_v
 from pancyte.workflows.conversion.weights import convert_weights
+from pancyte.workflows.predict_config import PredictConfig
 from pancyte.workflows.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 WEIGHTS_SUFFIXES: Final = (".pth", ".pt", ".ckpt", ".safetensors")
-_WIDTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,8 @@ def convert(
     source
         A configuration or a list of files (JSON), or weights (``.pth``).
     out
-        What to write: a ``.toml`` for a configuration for training, a ``.txt`` with the command for
-        one for prediction, a ``.csv`` for a list of files, a folder for weights.
+        What to write: a ``.toml`` for a configuration, a ``.csv`` for a list of files, a folder for
+        weights.
     root
         Folder that the paths of a list of files start from; None is the folder of the list.
     classes
@@ -123,7 +123,8 @@ def convert(
         return _write_config(ledger, source, out, f"{mediar.SYSTEM} configuration for training")
     if mediar.is_prediction(document):
         ledger, words = mediar.convert_prediction(document)
-        return _write_command(ledger, words, out, f"{mediar.SYSTEM} configuration for prediction")
+        kind = f"{mediar.SYSTEM} configuration for prediction"
+        return _write_settings(ledger, words, source, out, kind)
     if mediar.is_mapping(document):
         folder = source.parent if root is None else Path(root)
         return _write_mapping(document, folder, out)
@@ -145,32 +146,42 @@ def _convert_mediar_v(
     if mediar_v.is_training(document):
         ledger = mediar_v.convert_training(document, classes=classes, manifest=manifest)
         return _write_config(ledger, source, out, f"{kind} for training")
-    ledger, words = mediar_v.convert_prediction(document, classes=classes, manifest=manifest)
-    return _write_command(ledger, words, out, f"{kind} for prediction")
+    ledger, words = mediar_v.convert_prediction(document, manifest=manifest)
+    return _write_settings(ledger, words, source, out, f"{kind} for prediction")
 
 
 def _write_config(ledger: Ledger, source: Path, out: Path, kind: str) -> Conversion:
     _check_suffix(out, ".toml", kind)
     from_mapping(TrainConfig, ledger.settings, where=f"{source}, converted")
+    first = f"Converted from {source.name}, a {kind}. Paths are relative to this file."
+    return _write(ledger, out, kind, comments=(first,))
+
+
+def _write_settings(
+    ledger: Ledger, words: Sequence[str], source: Path, out: Path, kind: str
+) -> Conversion:
+    _check_suffix(out, ".toml", kind)
+    from_mapping(PredictConfig, ledger.settings, where=f"{source}, converted")
+    command = shlex.join(["pancyte", "predict", *words, "--set", out.name])
+    first = f"Converted from {source.name}, a {kind}."
+    return _write(ledger, out, kind, comments=(first, command), notes=(f"Command: {command}",))
+
+
+def _write(
+    ledger: Ledger,
+    out: Path,
+    kind: str,
+    *,
+    comments: tuple[str, ...],
+    notes: tuple[str, ...] = (),
+) -> Conversion:
     dropped = [str(entry) for entry in ledger.entries if not entry.target]
-    comments = [
-        f"Converted from {source.name}, a {kind}. Paths are relative to this file.",
-        *ledger.todo,
-    ]
+    lines = [*comments, *ledger.todo]
     if dropped:
-        comments += ["", "Has no equivalent:", *dropped]
-    text = "".join(f"# {line}".rstrip() + "\n" for line in comments)
+        lines += ["", "Has no equivalent:", *dropped]
+    text = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     write_text(out, f"{text}\n{tomli_w.dumps(ledger.settings)}")
-    return Conversion(kind, out, tuple(ledger.entries), tuple(ledger.todo))
-
-
-def _write_command(ledger: Ledger, words: Sequence[str], out: Path, kind: str) -> Conversion:
-    _check_suffix(out, ".txt", kind)
-    command = shlex.join(words)
-    write_text(out, command + "\n")
-    return Conversion(
-        kind, out, tuple(ledger.entries), tuple(ledger.todo), notes=(f"The command: {command}",)
-    )
+    return Conversion(kind, out, tuple(ledger.entries), tuple(ledger.todo), notes)
 
 
 def _write_mapping(document: Mapping[str, Any], root: Path, out: Path) -> Conversion:

@@ -13,6 +13,7 @@ from pancyte.augment.spatial import draw_matrix
 from pancyte.data.datasets import PatchDataset, ReplayedDataset
 from pancyte.data.folders import read_sources
 from pancyte.data.records import TEST, TRAIN, VAL, Record, select_split, unannotated_classes
+from pancyte.data.splits import check_disjoint
 from pancyte.errors import ConfigError
 from pancyte.workflows.replay import add_replay
 from pancyte.workflows.validation import check_records, choose_records
@@ -59,9 +60,13 @@ def open_training_data(config: TrainConfig, task: Task | None = None) -> Trainin
     ConfigError
         A split has no image that it needs.
     InputError
-        A list or an image to validate on cannot be read.
+        A list or an image to validate on cannot be read, or an image is in two splits.
     """
-    records = [r for r in read_sources(config.data) if r.labels is not None and r.weight > 0]
+    found = read_sources(config.data)
+    if config.replay is not None:
+        # Nor may an image that the model is scored on be replayed.
+        check_disjoint([*found, *read_sources(config.replay.data)])
+    records = [r for r in found if r.labels is not None and r.weight > 0]
     # Where nothing says otherwise, an image is there to be trained on.
     training = select_split(records, "", TRAIN)
     _check_training(config, training)

@@ -87,39 +87,41 @@ def convert_training(source: Mapping[str, Any], *, classes: tuple[str, ...]) -> 
 
 
 def convert_prediction(source: Mapping[str, Any]) -> tuple[Ledger, list[str]]:
-    """Convert a configuration for prediction into the words of a command line."""
+    """Convert a configuration for prediction into settings, and what else the command needs.
+
+    Returns
+    -------
+    tuple of Ledger and list of str
+        Settings of ``pancyte predict``; and its words SOURCE, ``-o`` and OUT.
+    """
     ledger = Ledger(source)
-    words = ["pancyte", "predict", str(ledger.get(f"{_PREDICT}.input_path", "SOURCE"))]
-    words += ["-o", str(ledger.get(f"{_PREDICT}.output_path", "predictions"))]
+    folders = []
+    for name in ("model_path", "model_path1", "model_path2"):
+        key = f"{_PREDICT}.{name}"
+        path = ledger.get(key)
+        ledger.use(key, "model", note="several models are an ensemble")
+        if path:
+            folder = PurePosixPath(path).with_suffix("").as_posix()
+            folders.append(folder)
+            ledger.todo.append(f"Convert the weights once: pancyte convert {path} -o {folder}")
+    if folders:
+        ledger.set("model", folders)
+    convert_device(ledger, f"{_PREDICT}.device")
+    key = f"{_PREDICT}.algo_params.use_tta"
+    ledger.keep(key, "flips", 3 if ledger.get(key, False) else 1)
+    ledger.set("tiling", {"tile": _PATCH, "overlap": _PATCH // 2})
+    ledger.use(f"{_PREDICT}.name", "model")
     ledger.use(f"{_PREDICT}.input_path", "SOURCE")
     ledger.use(f"{_PREDICT}.output_path", "-o")
-    paths = [
-        str(ledger.get(f"{_PREDICT}.{name}"))
-        for name in ("model_path", "model_path1", "model_path2")
-        if ledger.get(f"{_PREDICT}.{name}")
-    ]
-    for name in ("model_path", "model_path1", "model_path2"):
-        ledger.use(f"{_PREDICT}.{name}", "--model", note="convert the weights first")
-    for path in paths or ["MODEL.pth"]:
-        folder = PurePosixPath(path).with_suffix("").as_posix()
-        words += ["--model", folder]
-        ledger.todo.append(f"Convert the weights once: pancyte convert {path} -o {folder}")
-    convert_device(ledger, f"{_PREDICT}.device")
-    if ledger.settings.get("device") == "cpu":
-        words += ["--set", "device=cpu"]
-    if ledger.get(f"{_PREDICT}.algo_params.use_tta", False):
-        words += ["--set", "flips=3"]
-    ledger.use(f"{_PREDICT}.algo_params.use_tta", "--set flips=3")
-    words += ["--set", "tiling.tile=512", "--set", "tiling.overlap=256"]
-    ledger.use(f"{_PREDICT}.name", "--model", note="several models are an ensemble")
     ledger.drop(f"{_PREDICT}.model", "the model folder says what its network is")
     ledger.drop(f"{_PREDICT}.make_submission", "the challenge is over")
     ledger.drop(f"{_PREDICT}.exp_name", "names the archive of a submission")
-    ledger.drop("train_setups", "a prediction needs none")
-    ledger.drop("data_setups", "a prediction needs none")
+    for name in ("train_setups", "data_setups"):
+        ledger.drop(name, "a prediction needs none")
     ledger.drop("wandb_setups", "a prediction is recorded in run.json")
     ledger.finish(SYSTEM)
-    return ledger, words
+    source_folder = str(ledger.get(f"{_PREDICT}.input_path", "SOURCE"))
+    return ledger, [source_folder, "-o", str(ledger.get(f"{_PREDICT}.output_path", "predictions"))]
 
 
 def _check_network(source: Mapping[str, Any]) -> None:

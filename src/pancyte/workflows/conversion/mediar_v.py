@@ -91,10 +91,13 @@ def convert_training(
     return ledger
 
 
-def convert_prediction(
-    source: Mapping[str, Any], *, classes: tuple[str, ...], manifest: str
-) -> tuple[Ledger, list[str]]:
-    """Convert a configuration for prediction into the words of a command line.
+def convert_prediction(source: Mapping[str, Any], *, manifest: str) -> tuple[Ledger, list[str]]:
+    """Convert a configuration for prediction into settings, and what else the command needs.
+
+    Returns
+    -------
+    tuple of Ledger and list of str
+        Settings of ``pancyte predict``; and its words SOURCE, ``-o`` and OUT.
 
     Raises
     ------
@@ -103,48 +106,48 @@ def convert_prediction(
     """
     ledger = Ledger(source)
     ledger.use(f"{_DATA}.is_training", "pancyte predict")
-    class_names(classes, int(ledger.get("model.params.out_classes", 1)), "model.params.out_classes")
     ledger.drop("model", "the model folder says what its network is")
     for name in ("criterion", "optimizer", "scheduler"):
         ledger.drop(name, "a prediction needs none")
     _convert_common(ledger)
-    folder = str(ledger.get(f"{_TESTING}.test_dir", "."))
-    whole = ledger.get(f"{_TESTING}.test_size", 1.0) == 1.0 and not ledger.get(
-        f"{_TESTING}.test_offset", 0
-    )
-    ledger.use(f"{_TESTING}.test_dir", "SOURCE")
-    for name in ("test_size", "test_offset", "shuffle"):
-        ledger.use(
-            f"{_TESTING}.{name}",
-            "" if whole else "predict --set split=test",
-            note="all images" if whole else "the split stands in the manifest",
-        )
-    if whole:
-        words = ["pancyte", "predict", f"{folder}/images"]
-    else:
-        size, offset = (
-            ledger.get(f"{_TESTING}.{name}", 0) for name in ("test_size", "test_offset")
-        )
-        settings = _test_layout(size, offset)
-        if ledger.get(f"{_COMMON}.masks_subdir"):
-            settings["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
-        command = prepare_command(folder, manifest, settings)
-        ledger.todo.append(f"Make the manifest once: {command}")
-        words = ["pancyte", "predict", manifest, "--set", "split=test"]
-    words += ["-o", str(ledger.settings.pop("out", "predictions"))]
-    weights = ledger.settings.pop("initialize", None)
-    words += ["--model", weights or "MODEL"]
-    decoding = ledger.settings.get("task", {}).get("decoding", {})
-    words += _overrides({f"decoding.{name}": value for name, value in decoding.items()})
-    if ledger.settings.get("precision") == "float32":
-        words += ["--set", "precision=float32"]
-    patch = ledger.settings.get("sampling", {}).get("patch")
-    if patch is not None:
-        words += _overrides({"tiling.tile": patch, "tiling.overlap": patch // 2})
     ledger.drop(f"{_COMMON}.masks_subdir", "a prediction reads no labels")
     ledger.drop("wandb", "a prediction is recorded in run.json")
+    found = ledger.settings
+    settings: dict[str, Any] = {"precision": found["precision"]} if "precision" in found else {}
+    settings |= {"model": found["initialize"]} if "initialize" in found else {}
+    if "sampling" in found:
+        tile = found["sampling"]["patch"]
+        settings["tiling"] = {"tile": tile, "overlap": tile // 2}
+    if "task" in found:
+        settings["decoding"] = found["task"]["decoding"]
+    folder, name = _convert_test_images(ledger, manifest, settings)
+    ledger.settings = settings
     ledger.finish(SYSTEM)
-    return ledger, words
+    return ledger, [folder if name is None else name, "-o", str(found["out"])]
+
+
+def _convert_test_images(
+    ledger: Ledger, manifest: str, settings: dict[str, Any]
+) -> tuple[str, str | None]:
+    """Return the folder of images, and the manifest where only a part of them is meant."""
+    folder = str(ledger.get(f"{_TESTING}.test_dir", "."))
+    size = ledger.get(f"{_TESTING}.test_size", 1.0)
+    offset = ledger.get(f"{_TESTING}.test_offset", 0)
+    is_whole = size == 1.0 and isinstance(size, float) and not offset
+    ledger.use(f"{_TESTING}.test_dir", "SOURCE")
+    for name in ("test_size", "test_offset", "shuffle"):
+        if is_whole:
+            ledger.drop(f"{_TESTING}.{name}", "all images are predicted")
+        else:
+            ledger.use(f"{_TESTING}.{name}", "split", note="the split stands in the manifest")
+    if is_whole:
+        return f"{folder}/images", None
+    layout = _test_layout(size, offset)
+    if ledger.get(f"{_COMMON}.masks_subdir"):
+        layout["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
+    ledger.todo.append(f"Make the manifest once: {prepare_command(folder, manifest, layout)}")
+    settings["split"] = "test"
+    return folder, manifest
 
 
 def prepare_command(folder: str, manifest: str, settings: Mapping[str, Any]) -> str:
