@@ -284,13 +284,13 @@ def test_the_command_that_makes_the_manifest_runs(write, tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(path, np.eye(40, dtype=np.uint8))
     document = changed(MEDIAR_V_TRAIN, "dataset_config.training.valid_size", 2)
-    document = changed(document, "dataset_config.training.train_size", 0.4)
+    document = changed(document, "dataset_config.training.train_size", 0.3)
     result = convert(write(document), tmp_path / "out.toml")
     command = next(line for line in result.todo if "pancyte prepare" in line).partition(": ")[2]
     monkeypatch.chdir(tmp_path)
     assert run(shlex.split(command)[1:]) == 0
     splits = [record.split for record in read_manifest(tmp_path / "out.csv")]
-    assert [splits.count(name) for name in ("train", "val", "test")] == [4, 2, 2]
+    assert [splits.count(name) for name in ("train", "val", "test")] == [3, 2, 2]
 
 
 def test_folders_that_are_split_become_data_sets(write, tmp_path):
