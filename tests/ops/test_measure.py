@@ -76,3 +76,17 @@ def test_shape_of_pixels_is_checked():
 def test_spacing_is_checked():
     with pytest.raises(ValueError, match="a spacing for y and x"):
         measure_objects(np.ones((1, 4, 4), int), spacing=(1.0, 1.0, 1.0))
+
+
+def test_bands_measure_what_the_whole_measures(monkeypatch):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 5, (2, 40, 30)).astype(np.int32) * 1000
+    pixels = generator.normal(size=(2, 40, 30)).astype(np.float32)
+    whole = measure_objects(labels, pixels, (0.5, 2.0))
+
+    monkeypatch.setattr("pancyte.ops.measure._BAND", 7)
+    in_bands = measure_objects(labels, pixels, (0.5, 2.0))
+
+    assert set(in_bands) == set(whole)
+    for name, column in whole.items():
+        np.testing.assert_allclose(in_bands[name], column, rtol=1e-12, err_msg=name)

@@ -141,8 +141,8 @@ def test_each_of_several_classes_has_a_picture(tmp_path: Path) -> None:
     touch(tmp_path, "day 1/a.tif")
     (job,) = with_class_pictures(plan_jobs([tmp_path]), ("cell", "T-cell / NK"))
     assert [path.as_posix() for path in job.class_overlays] == [
-        "a_cell_overlay.png",
-        "a_T-cell-NK_overlay.png",
+        "day 1/a_cell_overlay.png",
+        "day 1/a_T-cell-NK_overlay.png",
     ]
     (alone,) = with_class_pictures(plan_jobs([tmp_path]), ("cell",))
     assert alone.class_overlays == ()

@@ -17,7 +17,11 @@ from pancyte.ops.ids import compact_ids
 from pancyte.ops.labels import touches_border
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pancyte.types import Column, FloatArray, IntArray
+
+_BAND = 512  # rows that are measured at once, so that no second copy of a large plane is made
 
 
 def measure_objects(
@@ -87,12 +91,20 @@ def _check_shapes(
 def _measure_plane(
     plane: npt.NDArray[np.integer], class_index: int, pixels: FloatArray
 ) -> dict[str, Column]:
-    compact, ids = compact_ids(plane)
+    bands = [slice(y, y + _BAND) for y in range(0, len(plane), _BAND)]
+    ids = np.unique(np.concatenate([np.zeros(1, np.int32), *_ids_of(plane, bands)]))
     num_objects = len(ids) - 1
     sums = np.zeros((num_objects + 1, 3 + len(pixels)))
-    boxes = np.zeros((num_objects + 1, 4), dtype=np.int64)
-    boxes[:, :2] = np.iinfo(np.int64).max
-    _accumulate(compact, np.ascontiguousarray(pixels, dtype=np.float32), sums, boxes)
+    boxes = _no_boxes(num_objects)
+    for rows in bands:
+        compact, present = compact_ids(plane[rows])
+        place = np.searchsorted(ids, present)
+        band_sums, band_boxes = np.zeros((len(place), sums.shape[1])), _no_boxes(len(place) - 1)
+        channels = np.ascontiguousarray(pixels[:, rows], dtype=np.float32)
+        _accumulate(compact, channels, rows.start, band_sums, band_boxes)
+        sums[place] += band_sums
+        boxes[place, :2] = np.minimum(boxes[place, :2], band_boxes[:, :2])
+        boxes[place, 2:] = np.maximum(boxes[place, 2:], band_boxes[:, 2:])
     area = sums[1:, 0]
     means = sums[1:, 1:] / area[:, None]
     return {
@@ -104,8 +116,18 @@ def _measure_plane(
         **{f"bbox-{side}": boxes[1:, side] for side in range(4)},
         "diameter": 2.0 * np.sqrt(area / np.pi),
         **{f"intensity_mean-{c}": means[:, 2 + c] for c in range(len(pixels))},
-        "touches_border": np.isin(np.arange(1, num_objects + 1), touches_border(compact)),
+        "touches_border": np.isin(ids[1:], touches_border(plane)),
     }
+
+
+def _ids_of(plane: npt.NDArray[np.integer], bands: Sequence[slice]) -> list[IntArray]:
+    return [compact_ids(plane[rows])[1] for rows in bands]
+
+
+def _no_boxes(num_objects: int) -> npt.NDArray[np.int64]:
+    boxes = np.zeros((num_objects + 1, 4), dtype=np.int64)
+    boxes[:, :2] = np.iinfo(np.int64).max
+    return boxes
 
 
 def _in_micrometre(columns: dict[str, Column], spacing: tuple[float, ...]) -> dict[str, Column]:
@@ -122,6 +144,7 @@ def _in_micrometre(columns: dict[str, Column], spacing: tuple[float, ...]) -> di
 def _accumulate(
     labels: IntArray,
     pixels: FloatArray,
+    first_row: int,
     sums: npt.NDArray[np.float64],
     boxes: npt.NDArray[np.int64],
 ) -> None:
@@ -136,14 +159,14 @@ def _accumulate(
             if label:
                 length = x - start
                 sums[label, 0] += length
-                sums[label, 1] += length * y
+                sums[label, 1] += length * (first_row + y)
                 sums[label, 2] += 0.5 * length * (start + x - 1)
                 for c in range(pixels.shape[0]):
                     total = 0.0
                     for place in range(start, x):
                         total += pixels[c, y, place]
                     sums[label, 3 + c] += total
-                boxes[label, 0] = min(boxes[label, 0], y)
+                boxes[label, 0] = min(boxes[label, 0], first_row + y)
                 boxes[label, 1] = min(boxes[label, 1], start)
-                boxes[label, 2] = max(boxes[label, 2], y + 1)
+                boxes[label, 2] = max(boxes[label, 2], first_row + y + 1)
                 boxes[label, 3] = max(boxes[label, 3], x)
