@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 
 from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
+from pancyte.inference.blocks import Blocks
 from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import write_labels
 from pancyte.tasks.flow import FlowTask
@@ -271,6 +272,8 @@ class EchoModel:
 
     task: FlowTask = field(default_factory=FlowTask)
     tiling: Tiling = field(default_factory=Tiling)
+    flips: int = 1
+    blocks: Blocks = field(default_factory=Blocks)
     name: str = "echo"
     classes: tuple[str, ...] = ("object",)
 
