@@ -137,7 +137,8 @@ def _check(encoder: nn.Module, in_channels: int) -> None:
     """Look at the features of a small image, in the state for prediction."""
     training = encoder.training
     size = _CHECKED_SIZE
-    with torch.inference_mode(), warnings.catch_warnings():
+    # No inference tensors: some encoders keep tables that training would then stumble over.
+    with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         features = encoder.eval()(torch.zeros(1, in_channels, size, size))
     encoder.train(training)
