@@ -138,3 +138,20 @@ def test_wrong_shapes_are_refused() -> None:
         Window((0.0, 0.0), np.full((2, 2), np.nan), (2, 2))
     with pytest.raises(ValueError, match="at least one pixel"):
         Window((0.0, 0.0), np.eye(2), (0, 2))
+
+
+@SETTINGS
+@given(
+    SEEDS, st.sampled_from((0.3, 1.0, 1.4, 2.5)), st.sampled_from((0.4, 1.0, 3.1)), st.booleans()
+)
+def test_steps_along_the_axes_give_what_almost_the_same_steps_give(
+    seed, down, across, turn
+) -> None:
+    rng = np.random.default_rng(seed)
+    pixels = rng.random((2, int(rng.integers(1, 40)), int(rng.integers(1, 40)))).astype(np.float32)
+    matrix = np.diag([down, -across])[::-1] if turn else np.diag([down, -across])
+    center = tuple(rng.uniform(-5, 40, 2))
+    straight = warp_image(pixels, Window(center, matrix, (21, 18)))
+    # A slope that is not quite 0 takes the way of any other matrix.
+    skewed = warp_image(pixels, Window(center, matrix + 1e-12 * (matrix == 0), (21, 18)))
+    assert_allclose(straight, skewed, atol=1e-5)

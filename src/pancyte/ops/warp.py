@@ -91,7 +91,16 @@ def warp_image(pixels: npt.NDArray[np.generic], window: Window) -> FloatArray:
         raise ValueError(msg)
     out = np.empty((pixels.shape[0], *window.shape), dtype=np.float32)
     samples = min(4, max(1, int(np.ceil(window.shrink - 0.25))))
-    _gather_bilinear(np.ascontiguousarray(pixels), window.origin, window.matrix, samples, out)
+    pixels = np.ascontiguousarray(pixels)
+    (down, across), (up, along) = window.matrix
+    if across == up == 0.0:
+        _gather_straight(pixels, window.origin, (down, along), samples, out)
+    elif down == along == 0.0:
+        turned = np.empty((len(pixels), *window.shape[::-1]), dtype=np.float32)
+        _gather_straight(pixels, window.origin, (across, up), samples, turned)
+        out[...] = turned.swapaxes(1, 2)
+    else:
+        _gather_bilinear(pixels, window.origin, window.matrix, samples, out)
     return out
 
 
@@ -191,6 +200,76 @@ def _mirror(index: int, size: int) -> int:
     period = 2 * (size - 1)
     index = abs(index) % period
     return min(index, period - index)
+
+
+@njit(cache=True, nogil=True)
+def _gather_straight(
+    pixels: npt.NDArray[np.generic],
+    origin: Matrix,
+    steps: tuple[float, float],
+    samples: int,
+    out: FloatArray,
+) -> None:
+    """Gather along the axes of the image: each of its rows is interpolated once, then pairs."""
+    height, width = pixels.shape[1:]
+    lefts, rights, weights = _plan_columns(origin[1], steps[1], samples, (width, out.shape[2]))
+    rows = np.empty((2, samples, out.shape[2]), dtype=np.float32)
+    out[:] = 0
+    for c in range(pixels.shape[0]):
+        held = np.array([-1, -1])
+        for i in range(out.shape[1]):
+            for a in range(samples):
+                y = origin[0] + steps[0] * (i + (a + 0.5) / samples - 0.5)
+                y0 = int(np.floor(y))
+                first, second = _mirror(y0, height), _mirror(y0 + 1, height)
+                upper = 1 if held[1] == first else 0
+                for slot, row in ((upper, first), (1 - upper, second)):
+                    if held[slot] != row:
+                        _fill_row(pixels[c, row], lefts, rights, weights, rows[slot])
+                        held[slot] = row
+                _add_between(rows[upper], rows[1 - upper], np.float32(y - y0), out[c, i])
+    if samples > 1:
+        out /= np.float32(samples * samples)
+
+
+@njit(cache=True, nogil=True)
+def _plan_columns(
+    origin: float, step: float, samples: int, sizes: tuple[int, int]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], FloatArray]:
+    """Return the columns left and right of each position, and the weight of the right one."""
+    width, columns = sizes
+    lefts = np.empty((samples, columns), dtype=np.int64)
+    rights = np.empty((samples, columns), dtype=np.int64)
+    weights = np.empty((samples, columns), dtype=np.float32)
+    for b in range(samples):
+        for j in range(columns):
+            x = origin + step * (j + (b + 0.5) / samples - 0.5)
+            x0 = int(np.floor(x))
+            weights[b, j] = np.float32(x - x0)
+            lefts[b, j], rights[b, j] = _mirror(x0, width), _mirror(x0 + 1, width)
+    return lefts, rights, weights
+
+
+@njit(cache=True, nogil=True)
+def _add_between(above: FloatArray, below: FloatArray, weight: np.float32, row: FloatArray) -> None:
+    for b in range(above.shape[0]):
+        upper, lower = above[b], below[b]
+        for j in range(row.size):
+            row[j] += upper[j] + weight * (lower[j] - upper[j])
+
+
+@njit(cache=True, nogil=True)
+def _fill_row(
+    line: npt.NDArray[np.generic],
+    lefts: npt.NDArray[np.int64],
+    rights: npt.NDArray[np.int64],
+    weights: FloatArray,
+    row: FloatArray,
+) -> None:
+    for b in range(lefts.shape[0]):
+        for j in range(lefts.shape[1]):
+            left = np.float32(line[lefts[b, j]])
+            row[b, j] = left + weights[b, j] * (np.float32(line[rights[b, j]]) - left)
 
 
 @njit(cache=True, nogil=True)
