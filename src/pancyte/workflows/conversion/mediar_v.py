@@ -107,8 +107,8 @@ def convert_prediction(source: Mapping[str, Any], *, manifest: str) -> tuple[Led
     ledger = Ledger(source)
     ledger.use(f"{_DATA}.is_training", "pancyte predict")
     ledger.drop("model", "the model folder says what its network is")
-    for name in ("criterion", "optimizer", "scheduler"):
-        ledger.drop(name, "a prediction needs none")
+    for needless in ("criterion", "optimizer", "scheduler"):
+        ledger.drop(needless, "a prediction needs none")
     _convert_common(ledger)
     ledger.drop(f"{_COMMON}.masks_subdir", "a prediction reads no labels")
     ledger.drop("wandb", "a prediction is recorded in run.json")
@@ -120,16 +120,14 @@ def convert_prediction(source: Mapping[str, Any], *, manifest: str) -> tuple[Led
         settings["tiling"] = {"tile": tile, "overlap": tile // 2}
     if "task" in found:
         settings["decoding"] = found["task"]["decoding"]
-    folder, name = _convert_test_images(ledger, manifest, settings)
+    images = _convert_test_images(ledger, manifest, settings)
     ledger.settings = settings
     ledger.finish(SYSTEM)
-    return ledger, [folder if name is None else name, "-o", str(found["out"])]
+    return ledger, [images, "-o", str(found["out"])]
 
 
-def _convert_test_images(
-    ledger: Ledger, manifest: str, settings: dict[str, Any]
-) -> tuple[str, str | None]:
-    """Return the folder of images, and the manifest where only a part of them is meant."""
+def _convert_test_images(ledger: Ledger, manifest: str, settings: dict[str, Any]) -> str:
+    """Return the folder of images, or the manifest where only a part of them is meant."""
     folder = str(ledger.get(f"{_TESTING}.test_dir", "."))
     size = ledger.get(f"{_TESTING}.test_size", 1.0)
     offset = ledger.get(f"{_TESTING}.test_offset", 0)
@@ -141,13 +139,13 @@ def _convert_test_images(
         else:
             ledger.use(f"{_TESTING}.{name}", "split", note="the split stands in the manifest")
     if is_whole:
-        return f"{folder}/images", None
+        return f"{folder}/images"
     layout = _test_layout(size, offset)
     if ledger.get(f"{_COMMON}.masks_subdir"):
         layout["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
     ledger.todo.append(f"Make the manifest once: {prepare_command(folder, manifest, layout)}")
     settings["split"] = "test"
-    return folder, manifest
+    return manifest
 
 
 def prepare_command(folder: str, manifest: str, settings: Mapping[str, Any]) -> str:
