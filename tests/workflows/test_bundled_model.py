@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import tifffile
 
 import pancyte
+from pancyte.inference.blocks import Blocks
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
 from pancyte.metrics.scores import f1 as scores_f1
+from pancyte.ops.overlap import overlap_table
 from pancyte.workflows.evaluate import evaluate
 from pancyte.workflows.models import list_models
 
@@ -106,3 +109,18 @@ def test_cells_are_found(run) -> None:
 def test_the_same_in_python(run) -> None:
     result = pancyte.load().segment(ROOT / f"examples/images/{NAMES[0]}.tif")
     assert np.array_equal(result.labels, read_labels(run[0] / f"{NAMES[0]}_labels.tif").labels)
+
+
+def test_a_real_image_gives_the_same_objects_in_blocks() -> None:
+    """A mosaic of flips of one image, in blocks that cut through it in many places."""
+    image = tifffile.imread(ROOT / "examples/images/fluo_tissue_nuclei.tif")
+    row = np.concatenate([image, image[:, ::-1], image], axis=1)
+    mosaic = np.concatenate([row, row[::-1]])
+    model = pancyte.load(device="cpu", precision="float32")
+    at_once = model.segment(mosaic, diameter=20.0)
+    blocks = replace(model, blocks=Blocks(above=1, size=200, halo=100))
+    in_blocks = blocks.segment(mosaic, diameter=20.0)
+    table = overlap_table(at_once.labels[0], in_blocks.labels[0])
+    assert at_once.objects.num_objects > 100
+    assert in_blocks.objects.num_objects == at_once.objects.num_objects
+    assert (table.iou >= 0.99).sum() >= 0.999 * at_once.objects.num_objects
