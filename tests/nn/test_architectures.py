@@ -74,7 +74,7 @@ def test_a_wrong_architecture_is_one_sentence_about_the_kind_that_was_chosen(
         ({"decoder_channels": (64, 32)}, "5 numbers, one width for each stride from 16 down to 1"),
         ({"decoder_channels": (64,) * 5, "upsample": 2}, "4 numbers.* from 16 down to 2"),
         ({"decoder": "fpn", "decoder_channels": (64,)}, "2 numbers, the widths of its pyramid"),
-        ({"decoder": "fpn", "decoder_channels": (64, 40)}, "a multiple of 32 wide, got 40"),
+        ({"decoder": "fpn", "decoder_channels": (64, 40)}, "a multiple of 32 wide, but got 40"),
         ({"decoder": "fpn", "upsample": 1}, "upsample of 4 or none with an fpn decoder, but got 1"),
         ({"attention_channels": 0}, "attention_channels, head_groups and input_std above 0"),
         ({"head_groups": 0}, "above 0, but got 64, 0 and 1.0"),
