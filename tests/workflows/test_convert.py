@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -243,6 +244,24 @@ def test_every_known_key_is_accounted_for(write, tmp_path, document, suffix):
         assert entry.target or entry.note, entry
 
 
+@pytest.mark.parametrize(
+    "document", [MEDIAR_V_TRAIN, MEDIAR_V_PREDICT, MEDIAR_TRAIN, MEDIAR_PREDICT]
+)
+def test_what_a_key_became_stands_in_the_file(write, tmp_path, document):
+    out = tmp_path / "out.toml"
+    result = convert(write(document), out)
+    settings = tomllib.loads(out.read_text())
+    words = ("evaluate", "prepare", "pancyte", "convert", "SOURCE", "-o")
+    for entry in result.entries:
+        if entry.target and not entry.target.startswith(words):
+            place = settings
+            for name in entry.target.split("."):
+                if isinstance(place, list):  # data sets
+                    place = place[0]
+                assert name in place, entry
+                place = place[name]
+
+
 def test_an_unknown_key_is_named(write, tmp_path):
     document = changed(MEDIAR_V_TRAIN, "dataset_config.common.roi", 7)
     text = str(convert(write(document), tmp_path / "out.toml"))
@@ -454,6 +473,13 @@ def test_a_list_of_files_becomes_a_manifest(write, tmp_path):
         ("scheduler.name", "Plateau", "expected a schedule such as cosine"),
         ("criterion.name", "Tversky", "criterion.name: expected one of"),
         ("model.name", "UNet", "model.name: expected MediarV, but got 'UNet'"),
+        ("scheduler.params.T_max", 0, "expected T_max above 0 and eta_min from 0"),
+        ("scheduler.params.eta_min", 1.0, "expected T_max above 0 and eta_min from 0"),
+        (
+            "criterion.params.bce_params.pos_weight",
+            [1.0, 2.0, 3.0],
+            "pos_weight: expected 2 values, one for each class",
+        ),
     ],
 )
 def test_values_that_nothing_means_are_refused(write, tmp_path, key, value, message):

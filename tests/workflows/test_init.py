@@ -138,6 +138,14 @@ def test_settings_of_a_file_give_way_to_options(tmp_path, capsys):
     assert "settings.toml and the options: unknown key 'diamter'" in capsys.readouterr().err
 
 
+def test_a_setting_in_two_files_is_refused(tmp_path, capsys):
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text("[decoding]\nmin_size = 3\n")
+    files = ["--set", str(tmp_path / "a.toml"), "--set", str(tmp_path / "b.toml")]
+    assert run(["predict", str(tmp_path), "-o", str(tmp_path / "out"), *files]) == 2
+    assert "b.toml: decoding stands in another file" in capsys.readouterr().err
+
+
 def test_all_questions_have_an_option(folder, tmp_path, capsys):
     out = tmp_path / "config.toml"
     options = {

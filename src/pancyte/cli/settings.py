@@ -50,7 +50,12 @@ def settings_from_options(
             raise click.UsageError(msg)
     settings: dict[str, Any] = {}
     for file in files:
-        settings |= read_mapping(file)
+        found = read_mapping(file)
+        twice = sorted(settings.keys() & found.keys())
+        if twice:
+            msg = f"{file}: {listed(twice)} stands in another file of settings too. Keep one."
+            raise click.UsageError(msg)
+        settings |= found
     where = f"{listed(files)} and the options" if files else "the options"
     return from_mapping(cls, apply_overrides(settings | given, overrides), where=where)
 

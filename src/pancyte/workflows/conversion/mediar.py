@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from pancyte.config import to_mapping
 from pancyte.errors import ConfigError
+from pancyte.nn.architectures import MEDIAR_FORMER
 from pancyte.workflows.conversion.ledger import Ledger
 from pancyte.workflows.conversion.shared import (
     class_names,
@@ -147,13 +149,7 @@ def _convert_model(ledger: Ledger, classes: tuple[str, ...]) -> None:
     ledger.set("task.field", "diffusion")
     ledger.set("task.loss", "mediar")
     ledger.set("task.classes", class_names(classes, 1, "MEDIAR"))
-    ledger.set("task.architecture.kind", "encoder_decoder")
-    ledger.set("task.architecture.encoder", "mit_b5")
-    ledger.set("task.architecture.decoder", "manet")
-    ledger.set("task.architecture.decoder_channels", [1024, 512, 256, 128, 64])
-    ledger.set("task.architecture.attention_channels", 256)
-    ledger.set("task.architecture.head_norm", "batch")
-    ledger.set("task.architecture.head_order", "activation_norm")
+    ledger.set("task.architecture", to_mapping(MEDIAR_FORMER))
     ledger.use(f"{_MODEL}.name", "task.architecture")
     convert_encoder(ledger, f"{_MODEL}.params")
     ledger.drop(f"{_MODEL}.params.classes", "of a head that MEDIAR throws away")

@@ -6,7 +6,9 @@ import shlex
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from pancyte.config import to_mapping
 from pancyte.errors import ConfigError
+from pancyte.nn.architectures import MEDIAR_V
 from pancyte.workflows.conversion.ledger import Ledger
 from pancyte.workflows.conversion.shared import (
     class_names,
@@ -109,24 +111,27 @@ def convert_prediction(source: Mapping[str, Any], *, manifest: str) -> tuple[Led
     ledger.drop("model", "the model folder says what its network is")
     for needless in ("criterion", "optimizer", "scheduler"):
         ledger.drop(needless, "a prediction needs none")
-    _convert_common(ledger)
+    ledger.drop(f"{_COMMON}.seed", "nothing in a prediction is random")
+    convert_device(ledger, f"{_COMMON}.device")
+    _convert_precision(ledger)
+    key = f"{_COMMON}.roi_size"
+    if ledger.has(key):
+        side = int(ledger.get(key))
+        ledger.keep(key, "tiling.tile", side)
+        ledger.set("tiling.overlap", side // 2)
+    _convert_decoding(ledger, "decoding")
+    _convert_scores(ledger)
+    _convert_weights(ledger, "model")
+    out = str(ledger.get(f"{_COMMON}.predictions_dir", "predictions"))
+    ledger.use(f"{_COMMON}.predictions_dir", "-o")
     ledger.drop(f"{_COMMON}.masks_subdir", "a prediction reads no labels")
     ledger.drop("wandb", "a prediction is recorded in run.json")
-    found = ledger.settings
-    settings: dict[str, Any] = {"precision": found["precision"]} if "precision" in found else {}
-    settings |= {"model": found["initialize"]} if "initialize" in found else {}
-    if "sampling" in found:
-        tile = found["sampling"]["patch"]
-        settings["tiling"] = {"tile": tile, "overlap": tile // 2}
-    if "task" in found:
-        settings["decoding"] = found["task"]["decoding"]
-    images = _convert_test_images(ledger, manifest, settings)
-    ledger.settings = settings
+    images = _convert_test_images(ledger, manifest)
     ledger.finish(SYSTEM)
-    return ledger, [images, "-o", str(found["out"])]
+    return ledger, [images, "-o", out]
 
 
-def _convert_test_images(ledger: Ledger, manifest: str, settings: dict[str, Any]) -> str:
+def _convert_test_images(ledger: Ledger, manifest: str) -> str:
     """Return the folder of images, or the manifest where only a part of them is meant."""
     folder = str(ledger.get(f"{_TESTING}.test_dir", "."))
     size = ledger.get(f"{_TESTING}.test_size", 1.0)
@@ -144,7 +149,7 @@ def _convert_test_images(ledger: Ledger, manifest: str, settings: dict[str, Any]
     if ledger.get(f"{_COMMON}.masks_subdir"):
         layout["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
     ledger.todo.append(f"Make the manifest once: {prepare_command(folder, manifest, layout)}")
-    settings["split"] = "test"
+    ledger.set("split", "test")
     return manifest
 
 
@@ -170,12 +175,7 @@ def _convert_model(ledger: Ledger, classes: tuple[str, ...]) -> None:
         raise ConfigError(msg)
     ledger.set("task.kind", "flow")
     ledger.set("task.field", "diffusion")
-    ledger.set("task.architecture.kind", "encoder_decoder")
-    ledger.set("task.architecture.encoder", "mit_b5")
-    ledger.set("task.architecture.decoder", "manet")
-    ledger.set("task.architecture.decoder_channels", [1024, 512, 256, 128, 64])
-    ledger.set("task.architecture.attention_channels", 256)
-    ledger.set("task.architecture.head_groups", 32)
+    ledger.set("task.architecture", to_mapping(MEDIAR_V))
     ledger.use("model.name", "task.architecture")
     params = "model.params"
     convert_encoder(ledger, params)
@@ -223,6 +223,9 @@ def _convert_criterion(ledger: Ledger) -> None:
             continue
         classes = ledger.settings["task"]["classes"]
         values = value if isinstance(value, list) else [value] * len(classes)
+        if len(values) != len(classes):
+            msg = f"{key}: expected {len(classes)} values, one for each class, but got {values}."
+            raise ConfigError(msg)
         ledger.keep(key, "task.pos_weights", dict(zip(classes, values, strict=True)))
 
 
@@ -233,37 +236,53 @@ def _convert_common(ledger: Ledger) -> None:
     else:
         ledger.keep(key, "seed")
     convert_device(ledger, f"{_COMMON}.device")
+    _convert_precision(ledger)
+    ledger.keep(f"{_COMMON}.roi_size", "sampling.patch")
+    _convert_decoding(ledger, "task.decoding")
+    _convert_scores(ledger)
+    ledger.keep(f"{_COMMON}.predictions_dir", "out")
+    ledger.settings.setdefault("out", "run")
+    _convert_weights(ledger, "initialize")
+
+
+def _convert_precision(ledger: Ledger) -> None:
     key = f"{_COMMON}.use_amp"
     ledger.keep(key, "precision", "auto" if ledger.get(key, True) else "float32")
-    ledger.keep(f"{_COMMON}.roi_size", "sampling.patch")
-    key = f"{_COMMON}.iou_threshold"
-    ledger.use(key, f"evaluate --set thresholds=[{ledger.get(key, 0.5)}]")
-    ledger.keep(f"{_FLOW}.prob_threshold", "task.decoding.foreground_threshold")
+
+
+def _convert_decoding(ledger: Ledger, target: str) -> None:
+    ledger.keep(f"{_FLOW}.prob_threshold", f"{target}.foreground_threshold")
     key = f"{_FLOW}.flow_threshold"
     limit = ledger.get(key)
     note = "" if limit else "tests no object; there, it removed all"
-    ledger.keep(key, "task.decoding.flow_threshold", limit or None, note=note)
+    ledger.keep(key, f"{target}.flow_threshold", limit or None, note=note)
     key = f"{_FLOW}.num_iters"
     if ledger.get(key) == _DEFAULT_ITERATIONS:
         note = "pixels are followed until they arrive: 200 steps cut cells longer than 400 px"
-        ledger.keep(key, "task.decoding.max_iterations", None, note=note)
+        ledger.keep(key, f"{target}.max_iterations", None, note=note)
     else:
-        ledger.keep(key, "task.decoding.max_iterations")
-    ledger.keep(f"{_FLOW}.min_object_size", "task.decoding.min_size")
+        ledger.keep(key, f"{target}.max_iterations")
+    ledger.keep(f"{_FLOW}.min_object_size", f"{target}.min_size")
+
+
+def _convert_scores(ledger: Ledger) -> None:
+    key = f"{_COMMON}.iou_threshold"
+    ledger.use(key, f"evaluate --set thresholds=[{ledger.get(key, 0.5)}]")
     key = f"{_COMMON}.remove_boundary_objects"
     border = _BORDER if ledger.get(key, True) else 0
     ledger.use(key, f"evaluate --set remove_border={border}", note="of scores, not of predictions")
-    ledger.keep(f"{_COMMON}.predictions_dir", "out")
-    ledger.settings.setdefault("out", "run")
+
+
+def _convert_weights(ledger: Ledger, target: str) -> None:
     key = f"{_COMMON}.pretrained_weights"
     weights = ledger.get(key, "")
-    if weights:
-        folder = PurePosixPath(weights).with_suffix("").as_posix()
-        ledger.keep(key, "initialize", folder, note="the folder that the weights are converted to")
-        command = shlex.join(["pancyte", "convert", weights, "-o", folder])
-        ledger.todo.append(f"Convert the weights once: {command}")
-    else:
-        ledger.drop(key, "no weights to start from")
+    if not weights:
+        ledger.drop(key, "no weights")
+        return
+    folder = PurePosixPath(weights).with_suffix("").as_posix()
+    ledger.keep(key, target, folder, note="the folder that the weights are converted to")
+    command = shlex.join(["pancyte", "convert", weights, "-o", folder])
+    ledger.todo.append(f"Convert the weights once: {command}")
 
 
 def _convert_data(ledger: Ledger, manifest: str) -> None:

@@ -113,6 +113,14 @@ def convert_schedule(ledger: Ledger, key: str, *, epochs: int) -> None:
 
 def _convert_cosine(ledger: Ledger, params: str, *, epochs: int) -> None:
     period = ledger.get(f"{params}.T_max", 100)
+    lowest = ledger.get(f"{params}.eta_min", 0.0)
+    rate = ledger.settings["optimization"].get("learning_rate", 1e-3)
+    if period <= 0 or not 0 <= lowest <= rate or rate <= 0:
+        msg = (
+            f"{params}: expected T_max above 0 and eta_min from 0 to the learning rate of {rate}, "
+            f"but got T_max={period} and eta_min={lowest}. Correct them, and convert again."
+        )
+        raise ConfigError(msg)
     note = ""
     if period < epochs:
         turns = epochs // period
@@ -121,8 +129,6 @@ def _convert_cosine(ledger: Ledger, params: str, *, epochs: int) -> None:
             note += ", and the last epoch trains at the highest rate; none falls once over all"
     ledger.set("optimization.period", float(period))
     ledger.keep(f"{params}.T_max", "optimization.period", float(period), note=note)
-    lowest = ledger.get(f"{params}.eta_min", 0.0)
-    rate = ledger.settings["optimization"].get("learning_rate", 1e-3)
     fraction = float(f"{lowest / rate:.9g}")
     ledger.set("optimization.final_fraction", fraction)
     note = "as a fraction of the learning rate"
