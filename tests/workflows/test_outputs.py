@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
 from pancyte.workflows.outputs import (
     check_overwriting,
@@ -49,9 +50,22 @@ def test_several_sources_are_placed_below_the_folder_that_holds_them(tmp_path: P
     assert planned(tmp_path / "x/a.tif", tmp_path / "y/z/a.tif") == expected
 
 
+def test_no_result_lies_outside_of_the_folder_of_results(tmp_path: Path) -> None:
+    touch(tmp_path, "raw/a.png", "prep/gray/b.png", "raw/sub/c.png")
+    expected = {"raw/a.png": "raw/a_labels.tif", "prep/gray/b.png": "prep/gray/b_labels.tif"}
+    prep = tmp_path / "prep"
+    assert planned(prep / "../raw/a.png", prep / "gray/b.png") == expected
+    records = [Record(image=prep / "../raw/a.png"), Record(image=prep / "gray/b.png")]
+    write_manifest(prep / "data.csv", records)
+    assert planned(prep / "data.csv") == expected
+    jobs = plan_jobs([tmp_path / "raw/sub/.."])
+    assert [job.name for job in jobs] == ["a.png", "sub/c.png"]
+
+
 def test_an_image_given_twice_is_read_once(tmp_path: Path) -> None:
     touch(tmp_path, "x/a.tif")
     assert planned(tmp_path / "x/a.tif", tmp_path / "x/a.tif") == {"a.tif": "a_labels.tif"}
+    assert planned(tmp_path / "x/a.tif", tmp_path / "x/../x/a.tif") == {"a.tif": "a_labels.tif"}
     assert list(planned(tmp_path / "x", tmp_path / "x/a.tif")) == ["x/a.tif"]
 
 

@@ -82,6 +82,14 @@ def test_names_are_below_the_common_folder(tmp_path):
     ]
 
 
+def test_names_of_paths_that_go_up_and_down_hold_no_dots(tmp_path):
+    touch(tmp_path, "raw/a.tif", "prep/gray/b.tif")
+    paths = [tmp_path / "prep/../raw/a.tif", tmp_path / "prep/gray/b.tif"]
+    write_manifest(tmp_path / "prep/data.csv", [Record(image=p, labels=p) for p in paths])
+    found = find_truth(tmp_path / "prep/data.csv", split=None)
+    assert [item.name for item in found] == ["raw/a.tif", "prep/gray/b.tif"]
+
+
 def test_truth_without_prediction_is_named(tmp_path):
     touch(tmp_path, "out/a_labels.tif", "truth/a.tif", "truth/lost.tif")
     with pytest.raises(InputError, match=r"1 of 2 label images have no prediction: \S*lost.tif"):

@@ -12,13 +12,13 @@ import hashlib
 import os
 import secrets
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from pancyte.errors import InputError, PancyteError, ResourceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
 _CHUNK_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -135,6 +135,19 @@ def sha256_file(path: Path) -> str:
         msg = f"{path}: cannot be read ({error.strerror}). Check the path and its permissions."
         raise InputError(msg) from error
     return digest.hexdigest()
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path without ``..``; links stay as they are named.
+
+    A path in which ``..`` remains leads out of any folder that its parts are put below.
+
+    Examples
+    --------
+    >>> absolute(Path("/data/prep/../raw/a.png")).as_posix()
+    '/data/raw/a.png'
+    """
+    return Path(os.path.normpath(path.absolute()))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pancyte.data.records import read_manifest, select_split
 from pancyte.errors import InputError, UsageError, listed
+from pancyte.io.files import absolute
 from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, RESULT_SUFFIXES, find_images
 from pancyte.io.tables import read_json
 
@@ -99,7 +100,7 @@ def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]
     found = [path for source in places for path in find_images(source)]
     found += [record.image for record in listed_records]
     root = _common_folder(places + [record.image for record in listed_records])
-    images = {Path(os.path.relpath(path.absolute(), root)): path for path in found}
+    images = {Path(os.path.relpath(absolute(path), root)): path for path in found}
     spacings = {record.image: record.spacing for record in listed_records}
     relative = sorted(images)
     return [
@@ -152,7 +153,7 @@ def with_class_pictures(jobs: Sequence[Job], classes: Sequence[str]) -> list[Job
 
 def skipped_files(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
     """Return the files of the folders that are no images, and no results; hidden ones left out."""
-    images = {job.image.absolute() for job in jobs}
+    images = {absolute(job.image) for job in jobs}
     known = (OBJECTS_FILE, IMAGES_FILE, RUN_FILE)
     return [
         path.as_posix()
@@ -160,7 +161,7 @@ def skipped_files(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
         if source.is_dir()
         for path in sorted(source.rglob("*"))
         if path.is_file()
-        and path.absolute() not in images
+        and absolute(path) not in images
         and not path.name.lower().endswith((*RESULT_SUFFIXES, *known))
         and not any(part.startswith(".") for part in path.relative_to(source).parts)
     ]
@@ -293,11 +294,11 @@ def _folded(path: Path) -> str:
 
 
 def _common_folder(sources: Sequence[Path]) -> Path:
-    folders = [s.absolute() if s.is_dir() else s.absolute().parent for s in sources]
+    folders = [absolute(s) if s.is_dir() else absolute(s).parent for s in sources]
     if len(folders) == 1:
         return folders[0]
     try:
-        return Path(os.path.commonpath([source.absolute().parent for source in sources]))
+        return Path(os.path.commonpath([absolute(source).parent for source in sources]))
     except ValueError as error:
         msg = f"{listed(sources)}: lie on different drives. Predict them one drive at a time."
         raise UsageError(msg) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from pancyte.data.folders import IMAGE_FOLDERS, LABEL_ENDINGS, SPLIT_FOLDERS, pair_folder
 from pancyte.data.records import Record, read_manifest, select_split
 from pancyte.errors import InputError, UsageError
+from pancyte.io.files import absolute
 from pancyte.io.raster import SUFFIXES
 
 if TYPE_CHECKING:
@@ -186,11 +187,11 @@ def _check_once(pairs: Iterable[tuple[Path, Truth]]) -> None:
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
     """Return paths below their common folder, with ``/``."""
-    parents = [path.absolute().parent.parts for path in paths]
+    parents = [absolute(path).parent.parts for path in paths]
     shared = 0
     while all(len(p) > shared for p in parents) and len({p[shared] for p in parents}) == 1:
         shared += 1
-    return [Path(*path.absolute().parts[shared:]).as_posix() for path in paths]
+    return [Path(*absolute(path).parts[shared:]).as_posix() for path in paths]
 
 
 def _listed(paths: Sequence[Path]) -> str:
