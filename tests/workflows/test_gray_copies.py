@@ -81,5 +81,24 @@ def test_folders_and_clashing_names_are_kept_apart(tmp_path) -> None:
     assert {r.spacing for r in made} == {(0.5, 0.5)}
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("kind", ["images", "masks"])
+def test_a_copy_never_replaces_what_copies_are_made_of(tmp_path, kind, overwrite) -> None:
+    make_images(tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.glob("*/*.png")}
+    config = PrepareConfig(gray=tmp_path / "images" / ".." / kind)
+    with pytest.raises(UsageError, match=r"color.png: the gray copy of .* would replace an image"):
+        prepare(tmp_path, tmp_path / "out.csv", config=config, overwrite=overwrite)
+    assert {path: path.read_bytes() for path in tmp_path.glob("*/*.png")} == files
+
+
+def test_files_of_the_name_of_a_gray_image_are_in_nobodys_way(tmp_path) -> None:
+    make_images(tmp_path)
+    (tmp_path / "gray").mkdir()
+    (tmp_path / "gray" / "same.png").write_bytes(b"mine")
+    prepare(tmp_path, tmp_path / "out.csv", config=PrepareConfig(gray=tmp_path / "gray"))
+    assert (tmp_path / "gray" / "same.png").read_bytes() == b"mine"
+
+
 def test_no_images_are_no_copies(tmp_path) -> None:
     assert write_gray_copies([], tmp_path / "gray") == ()

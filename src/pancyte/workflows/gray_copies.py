@@ -19,7 +19,7 @@ from pancyte.io.images import read_image
 from pancyte.workflows.outputs import unique_stems
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -41,7 +41,7 @@ def write_gray_copies(
     folder
         Where the copies go.
     overwrite
-        Whether copies that are there may be replaced.
+        Whether copies that are there may be replaced; images and labels never are.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def write_gray_copies(
     Raises
     ------
     UsageError
-        A copy would replace a file.
+        A copy would replace a file. Then nothing is written.
     InputError
         An image cannot be read.
     """
@@ -59,19 +59,42 @@ def write_gray_copies(
     shared = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     stems = unique_stems([path.relative_to(shared) for path in paths])
     copies = [folder / stem.parent / f"{stem.name}.png" for stem in stems]
-    there = [path for path in copies if path.exists()]
-    if there and not overwrite:
-        msg = (
-            f"{there[0]}: exists already. Choose another folder for the gray copies, or allow "
-            "overwriting."
-        )
-        raise UsageError(msg)
+    _check_new(records, copies, overwrite=overwrite)
     return tuple(_copy(*pair) for pair in zip(records, copies, strict=True))
+
+
+def _check_new(records: Sequence[Record], copies: Sequence[Path], *, overwrite: bool) -> None:
+    originals = {path.resolve() for record in records for path in _files(record)}
+    for record, path in zip(records, copies, strict=True):
+        if not path.exists() or _is_gray(read_pixels(record)):
+            continue
+        if path.resolve() in originals:
+            msg = (
+                f"{path}: the gray copy of {record.image} would replace an image or labels that "
+                "the copies are made of. Choose another folder for the gray copies."
+            )
+            raise UsageError(msg)
+        if not overwrite:
+            msg = (
+                f"{path}: exists already. Choose another folder for the gray copies, or allow "
+                "overwriting."
+            )
+            raise UsageError(msg)
+
+
+def _files(record: Record) -> Iterator[Path]:
+    yield record.image
+    yield from (path for path in (record.labels, record.valid) if path is not None)
+    yield from (path for _, path in record.class_labels)
+
+
+def _is_gray(pixels: FloatArray) -> bool:
+    return bool((pixels[1:] == pixels[:1]).all())
 
 
 def _copy(record: Record, path: Path) -> Record:
     pixels = read_pixels(record)
-    if (pixels[1:] == pixels[:1]).all():
+    if _is_gray(pixels):
         return record
     write_png(path, _as_integers(pixels.mean(axis=0)))
     spacing = record.spacing or read_image(record.image).image.spacing
