@@ -168,6 +168,21 @@ def test_several_models_are_loaded_as_one(saved, tmp_path):
     np.testing.assert_allclose(mean.vectors, (one.vectors + two.vectors) / 2, atol=1e-5)
 
 
+def test_several_models_of_one_own_network_keep_weights_apart(saved, tmp_path):
+    folder, first = saved
+    torch.manual_seed(1)
+    second = TASK.network()
+    save_model(tmp_path / "other", TASK, second, name="other", provenance={})
+    own = TASK.network()
+
+    both = load([folder, tmp_path / "other"], device="cpu", network=own)
+
+    key = next(iter(dict(first.named_parameters())))
+    for found, expected in ((both.network, first), (both.others[0].network, second)):
+        assert torch.equal(found.state_dict()[key], expected.state_dict()[key])
+    assert load(folder, device="cpu", network=own).network is own
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

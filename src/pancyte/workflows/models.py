@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from dataclasses import replace
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch import nn
 
 from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import CheckpointError, ConfigError, UsageError
@@ -21,7 +23,7 @@ from pancyte.workflows.own_parts import make_network
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from pancyte.runtime import PrecisionChoice
     from pancyte.workflows.own_parts import Network
@@ -59,7 +61,7 @@ def load(
         ``auto`` takes bfloat16 where the device is faster with it.
     network
         For a model that was trained with a network of its own: that network, or the function that
-        makes it. Its weights are replaced.
+        makes it. Its weights are replaced; of several models, each has a copy of its own.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def load(
         if not name_or_path:
             raise UsageError("Expected at least one model to load, but got none.")
         first, *others = [
-            load(one, device=device, precision=precision, network=network) for one in name_or_path
+            load(one, device=device, precision=precision, network=_for_each(network))
+            for one in name_or_path
         ]
         return _together(first, others) if others else first
     folder = find_model(name_or_path)
@@ -93,6 +96,11 @@ def load(
         manifest=checkpoint.manifest,
         precision=choose_precision(precision, where),
     )
+
+
+def _for_each(network: Network | None) -> Network | None:
+    """Return a network that one of several models may fill, since each has weights of its own."""
+    return copy.deepcopy(network) if isinstance(network, nn.Module) else network
 
 
 def _together(first: Model, others: Sequence[Model]) -> Model:
