@@ -9,6 +9,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from tests.workflows.test_convert import (
+    MEDIAR_PREDICT,
+    MEDIAR_TRAIN,
+    MEDIAR_V_PREDICT,
+    MEDIAR_V_TRAIN,
+)
 
 import pancyte
 from pancyte.cli.group import COMMANDS
@@ -38,6 +44,22 @@ COMMAND_LINES = [span for span in SPANS if span.startswith("pancyte ")]
 CALLS = [span for span in SPANS if span.startswith("pancyte.")]
 SETTINGS = [span for span in SPANS if " = " in span]
 FILES = sorted(set(SPANS) - {*COMMAND_LINES, *CALLS, *SETTINGS})
+
+
+def keys(document: dict[str, object]) -> set[str]:
+    """Return the last words of all keys."""
+    found: set[str] = set()
+    for name, value in document.items():
+        found |= keys(value) if isinstance(value, dict) and value else {name}
+    return found
+
+
+@pytest.mark.parametrize(
+    "document", [MEDIAR_V_TRAIN, MEDIAR_V_PREDICT, MEDIAR_TRAIN, MEDIAR_PREDICT]
+)
+def test_every_key_is_on_the_page(document: dict[str, object]) -> None:
+    named = set(re.findall(r"\w+", " ".join(SPAN.findall(PAGE))))
+    assert keys(document) - named - {"use_wandb"} == set()
 
 
 def test_each_kind_is_there() -> None:

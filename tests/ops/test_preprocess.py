@@ -71,3 +71,12 @@ def test_map_channels_refuses_more_than_the_network_has(count):
 def test_preprocessing_refuses_values_out_of_range(settings_, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**settings_)
+
+
+def test_percentiles_of_the_pixels_that_are_not_zero() -> None:
+    pixels = np.zeros((1, 20, 50), np.uint16)
+    pixels[0, 0] = np.arange(1, 51)
+    settings = Preprocessing(percentiles=(0.0, 100.0), percentiles_of="nonzero")
+    low, high = normalization_range(pixels, settings)
+    assert (low[0], high[0]) == (1, 50)
+    assert normalization_range(np.zeros((2, 3, 3)), settings)[1].tolist() == [0, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from tests.blobs import spots
 
 from pancyte.augment.intensity import MEDIAR_INTENSITY
 from pancyte.augment.spatial import MEDIAR_SPATIAL
-from pancyte.data.records import DataSource, Record, write_manifest
+from pancyte.cli.exits import run
+from pancyte.data.records import DataSource, Record, read_manifest, write_manifest
+from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.label_files import write_labels
 from pancyte.nn.architectures import MEDIAR_FORMER, MEDIAR_V
 from pancyte.workflows.models import load
@@ -28,6 +31,7 @@ RECIPES = {
     "mediar/fine_tune2": {"epochs": 50, "rate": 2e-5, "period": 100, "lowest": 1e-7, "batch": 8},
     "mediar_v": {"epochs": 250, "rate": 5e-5, "period": 25, "lowest": 1e-7, "batch": 3},
 }
+MODELS = ("fine_tune1", "fine_tune2")
 TINY = (
     "task.architecture.encoder=resnet18",
     "task.architecture.decoder_channels=[16,16,8,8,8]",
@@ -61,6 +65,8 @@ def test_recipe_has_the_published_numbers(name: str) -> None:
     assert config.task.architecture == expected
     assert config.task.loss == "mediar"
     assert config.epoch_steps is None
+    assert config.sampling.beyond == "zeros"
+    assert config.task.preprocessing.percentiles_of == "nonzero"
 
 
 def test_what_each_phase_adds() -> None:
@@ -78,6 +84,7 @@ def test_what_each_phase_adds() -> None:
     assert (fine_tune1.sampling.amplify, fine_tune2.sampling.amplify) == (50, 50)
     assert fine_tune1.replay is None
     assert fine_tune2.replay.samples == 1
+    assert fine_tune2.replay.spatial == phase1.spatial
     assert mediar_v.sampling.patch == 1024
 
 
@@ -119,3 +126,25 @@ def test_recipe_trains_two_steps_on_toy_data(name: str, tmp_path: Path, toy_mani
     model = load(folder / "checkpoints" / "best")
     assert model.classes == config.task.classes
     assert (folder / "COMPLETE").read_text() == "step 2\n"
+
+
+@pytest.mark.slow
+def test_the_four_phases_follow_each_other_and_predict_together(
+    tmp_path: Path, toy_manifest
+) -> None:
+    for path in (CONFIGS / "mediar").iterdir():
+        shutil.copy(path, tmp_path)
+    for name in ("official", "public"):
+        records = read_manifest(toy_manifest(("cell",)))
+        write_manifest(tmp_path / f"{name}.csv", [replace(r, split="") for r in records])
+    overrides = (*TINY, "sampling.amplify=none", "validation.every=0")
+    for name in ("phase1", "phase2", "fine_tune1", "fine_tune2"):
+        train(read_train_config(tmp_path / f"{name}.toml", overrides))
+    models = [tmp_path / "runs" / name / "checkpoints" / "best" for name in MODELS]
+    image = toy_manifest(("cell",)).parent / "0.tif"
+    words = [word for model in models for word in ("--model", str(model))]
+    out = tmp_path / "out"
+    assert run(["predict", str(image), "-o", str(out), *words, "--set", "flips=3"]) == 0
+    assert (out / "0_labels.tif").exists()
+    first, second = (load_checkpoint(model).weights for model in models)
+    assert any(not np.array_equal(first[name], second[name]) for name in first)

@@ -29,6 +29,9 @@ class Preprocessing:
     """One range of intensities for all channels, which keeps colors, or one for each."""
     percentiles: tuple[float, float] = (1.0, 99.8)
     """The percentiles of an image that become 0 and 1."""
+    percentiles_of: Literal["all", "nonzero"] = "all"
+    """Pixels whose percentiles are taken: ``nonzero`` leaves out those that are 0, as MEDIAR and
+    Mediar-V do."""
     diameter: float | None = 30.0
     """Median diameter of objects, in pixels of the network's input, to which images are resized;
     None leaves every image at its own scale."""
@@ -88,6 +91,8 @@ def normalization_range(
     (array([10.]), array([998.]))
     """
     groups = [pixels] if settings.normalization == "joint" else list(pixels)
+    if settings.percentiles_of == "nonzero":
+        groups = [group[group != 0] for group in groups]
     ranges = [percentile_range(group, settings.percentiles) for group in groups]
     low, high = np.broadcast_to(np.asarray(ranges, dtype=np.float64), (len(pixels), 2)).T
     return low.copy(), high.copy()

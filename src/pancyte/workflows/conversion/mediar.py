@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from pancyte.augment.spatial import NO_SPATIAL
 from pancyte.config import to_mapping
 from pancyte.errors import ConfigError
 from pancyte.nn.architectures import MEDIAR_FORMER
@@ -72,7 +74,6 @@ def convert_training(source: Mapping[str, Any], *, classes: tuple[str, ...]) -> 
     _check_network(source)
     ledger = Ledger(source)
     set_common(ledger)
-    ledger.set("sampling.patch", _PATCH)
     _convert_model(ledger, classes)
     _convert_data(ledger)
     _convert_public(ledger)
@@ -223,6 +224,9 @@ def _convert_public(ledger: Ledger) -> None:
     manifest = _manifest(ledger, f"{params}.mapping_file", str(ledger.get(f"{params}.root", ".")))
     ledger.set("replay.data", [{"path": manifest}])
     ledger.use(f"{params}.mapping_file", "replay.data", note=f"as the manifest {manifest}")
+    # Public images are flipped along one axis and turned, each for half of them.
+    flipped = replace(NO_SPATIAL, flip=True, flip_axis="either", quarter_turns=True)
+    ledger.set("replay.spatial", to_mapping(replace(flipped, turn_probability=0.5)))
     ledger.use(f"{params}.root", "convert --root")
     ledger.keep(f"{params}.batch_size", "replay.samples")
     ledger.drop(f"{params}.valid_portion", "what is replayed is not validated on")
@@ -231,7 +235,7 @@ def _convert_public(ledger: Ledger) -> None:
 def _convert_trainer(ledger: Ledger) -> None:
     ledger.use(f"{_TRAINER}.name", "task.loss")
     params = f"{_TRAINER}.params"
-    ledger.settings["epochs"] = 100
+    ledger.settings |= {"epochs": 100, "batch": ledger.settings.get("batch", 8)}
     ledger.keep(f"{params}.num_epochs", "epochs")
     ledger.keep(f"{params}.valid_frequency", "validation.every")
     convert_device(ledger, f"{params}.device")

@@ -34,6 +34,9 @@ _CRITERION: Final = "criterion.params"
 _DEFAULT_ITERATIONS: Final = 200
 _BORDER: Final = 2
 _SPLITS: Final = {"train": "train", "valid": "val", "test": "test"}
+_DEFAULTS: Final = {"batch": 1, "epochs": 100, "validation.every": 1, "seed": 0, "device": "auto"}
+"""What Mediar-V does where its file does not say, and we do otherwise."""
+_TILE: Final = 512
 _WHAT: Final = ("size", "offset")
 _SIZES: Final = {"train": 0.7, "valid": 0.1, "test": 0.2}
 _LOSSES: Final = {
@@ -76,6 +79,8 @@ def convert_training(
     """
     ledger = Ledger(source)
     set_common(ledger)
+    for key, value in _DEFAULTS.items():
+        ledger.set(key, value)
     ledger.use(f"{_DATA}.is_training", "pancyte train")
     _convert_model(ledger, classes)
     _convert_criterion(ledger)
@@ -84,7 +89,6 @@ def convert_training(
     ledger.keep(f"{_TRAINING}.batch_size", "batch")
     ledger.keep(f"{_TRAINING}.num_epochs", "epochs")
     ledger.keep(f"{_TRAINING}.val_freq", "validation.every")
-    ledger.settings.setdefault("epochs", 100)
     convert_optimizer(ledger, "optimizer")
     convert_schedule(ledger, "scheduler", epochs=int(ledger.settings["epochs"]))
     _convert_wandb(ledger)
@@ -114,11 +118,9 @@ def convert_prediction(source: Mapping[str, Any], *, manifest: str) -> tuple[Led
     ledger.drop(f"{_COMMON}.seed", "nothing in a prediction is random")
     convert_device(ledger, f"{_COMMON}.device")
     _convert_precision(ledger)
-    key = f"{_COMMON}.roi_size"
-    if ledger.has(key):
-        side = int(ledger.get(key))
-        ledger.keep(key, "tiling.tile", side)
-        ledger.set("tiling.overlap", side // 2)
+    side = int(ledger.get(f"{_COMMON}.roi_size", _TILE))
+    ledger.keep(f"{_COMMON}.roi_size", "tiling.tile")
+    ledger.set("tiling", {"tile": side, "overlap": side // 2})
     _convert_decoding(ledger, "decoding")
     _convert_scores(ledger)
     _convert_weights(ledger, "model")
@@ -142,10 +144,11 @@ def _convert_test_images(ledger: Ledger, manifest: str) -> str:
         if is_whole:
             ledger.drop(f"{_TESTING}.{name}", "all images are predicted")
         else:
-            ledger.use(f"{_TESTING}.{name}", "split", note="the split stands in the manifest")
+            note = "prepare divides the images, in another random order than Mediar-V"
+            ledger.use(f"{_TESTING}.{name}", "split", note=note)
     if is_whole:
         return f"{folder}/images"
-    layout = _test_layout(size, offset)
+    layout = _test_layout(ledger, size, offset)
     if ledger.get(f"{_COMMON}.masks_subdir"):
         layout["masks_subdir"] = ledger.get(f"{_COMMON}.masks_subdir")
     ledger.todo.append(f"Make the manifest once: {prepare_command(folder, manifest, layout)}")
@@ -295,7 +298,9 @@ def _convert_data(ledger: Ledger, manifest: str) -> None:
         _convert_folders(ledger, masks)
         ledger.drop(f"{_TRAINING}.split", "not used with is_split")
         for name in (*(f"{split}_{what}" for split in _SPLITS for what in _WHAT), "shuffle"):
-            ledger.drop(f"{_TRAINING}.{name}", "the folders are taken whole")
+            ledger.drop(
+                f"{_TRAINING}.{name}", "folders are taken whole here; make manifests for parts"
+            )
         return
     ledger.use(f"{_COMMON}.masks_subdir", "prepare --set masks_subdir")
     ledger.set("data", [{"path": manifest}])
@@ -325,13 +330,16 @@ def _layout(ledger: Ledger) -> dict[str, Any]:
     return settings
 
 
-def _test_layout(size: float, offset: float) -> dict[str, Any]:
+def _test_layout(ledger: Ledger, size: float, offset: float) -> dict[str, Any]:
     """Return the settings of ``prepare`` that put one stretch of the images into ``test``."""
     # Mediar-V lays out the test images alone; what lies before them is for nothing.
     settings: dict[str, Any] = {"layout.train": 0, "val": 0, "test": size}
     if offset:
         settings["layout.test_offset"] = offset
-    return settings | {"layout.shuffle": False}
+    settings["layout.shuffle"] = bool(ledger.get(f"{_TESTING}.shuffle", True))
+    if settings["layout.shuffle"]:
+        settings["seed"] = ledger.get(f"{_COMMON}.seed", 0) or 0
+    return settings
 
 
 def _convert_folders(ledger: Ledger, masks: str) -> None:

@@ -34,15 +34,18 @@ _SCHEDULES: Final = {
 }
 
 PERCENTILES: Final = (0.0, 99.5)
-"""Intensities that become 0 and 1; both take them of the pixels above 0, of all channels."""
+"""Of the pixels that are not 0, of all channels together: what becomes 0 and 1."""
 
 COMMON: Final[Mapping[str, Any]] = {
     "task.preprocessing.diameter": None,
     "task.preprocessing.normalization": "joint",
     "task.preprocessing.percentiles": list(PERCENTILES),
+    "task.preprocessing.percentiles_of": "nonzero",
     "sampling.balance": 0.0,
     "sampling.object_probability": 0.0,
     "sampling.order": "epoch",
+    "sampling.beyond": "zeros",
+    "sampling.patch": 512,
     "epoch_steps": None,
     "optimization.decay": "all",
     "optimization.per_epoch": True,
@@ -102,6 +105,8 @@ def convert_schedule(ledger: Ledger, key: str, *, epochs: int) -> None:
         raise ConfigError(msg)
     ledger.keep(f"{key}.name", "optimization.schedule", name)
     params = f"{key}.params"
+    if name == "multistep":
+        ledger.set("optimization.milestone_epochs", [30.0, 80.0])
     ledger.drop(f"{params}.last_epoch", "a resumed run knows how far it is")
     ledger.drop(f"{params}.verbose", "the learning rate is in metrics.csv")
     ledger.keep(f"{params}.step_size", "optimization.step_epochs")

@@ -64,7 +64,10 @@ def convert_weights(source: Path, out: Path, *, classes: tuple[str, ...]) -> tup
         architecture=published.architecture,
         loss="mediar",
         preprocessing=Preprocessing(
-            channels=published.in_channels, diameter=None, percentiles=PERCENTILES
+            channels=published.in_channels,
+            diameter=None,
+            percentiles=PERCENTILES,
+            percentiles_of="nonzero",
         ),
     )
     network = task.network()
@@ -97,7 +100,8 @@ def convert_weights(source: Path, out: Path, *, classes: tuple[str, ...]) -> tup
     tensors = f"{len(report.loaded)} tensors were loaded, {len(published.renamed)} under new names"
     skipped = listed(published.skipped) or "none"
     tensors += f"; {len(published.skipped)} were skipped: {skipped}"
-    return made, tensors, f"What became of each tensor is in {out / REPORT}"
+    brighter = "Pixels brighter than the 99.5th percentile are kept here, where they were cut there"
+    return made, tensors, brighter, f"What became of each tensor is in {out / REPORT}"
 
 
 def _published(weights: Mapping[str, Tensor], source: Path) -> tuple[PublishedWeights, str]:
