@@ -172,6 +172,24 @@ def test_an_image_that_is_validated_on_is_not_replayed(folder, tmp_path) -> None
         training_data.open_training_data(TrainConfig(data=data, out=tmp_path, replay=replay))
 
 
+def test_an_image_that_is_only_tested_on_elsewhere_may_be_trained_on(folder, tmp_path) -> None:
+    splits = {"a": ("train", "train"), "b": ("train", "test")}
+    for name, (first, second) in splits.items():
+        records = [
+            Record(
+                image=folder / f"own/images/own{k}.png",
+                labels=folder / f"own/masks/own{k}.png",
+                split=split,
+            )
+            for k, split in enumerate((first, second))
+        ]
+        write_manifest(tmp_path / f"{name}.csv", records)
+    data, replayed = (DataSource(path=tmp_path / f"{name}.csv") for name in splits)
+    config = TrainConfig(data=(data,), out=tmp_path, replay=Replay(data=(replayed,)))
+    opened = training_data.open_training_data(config)
+    assert [r.image.stem for r in opened.dataset.replayed.records] == ["own0"]
+
+
 def test_a_replay_without_images_to_train_on_is_refused(folder, tmp_path) -> None:
     image = folder / "own/images/own0.png"
     path = tmp_path / "val.csv"

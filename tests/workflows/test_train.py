@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from pancyte.config import to_mapping
-from pancyte.data.datasets import Sampling
+from pancyte.data.datasets import PatchDataset, Sampling
 from pancyte.data.records import DataSource, Record, write_manifest
 from pancyte.errors import CheckpointError, ConfigError, InputError, UsageError
 from pancyte.io.checkpoint import load_checkpoint
@@ -27,6 +27,7 @@ from pancyte.nn.architectures import Compact
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
+from pancyte.training.wandb_tracker import Wandb
 from pancyte.viz.curves import draw_curves
 from pancyte.workflows import epochs, models, run_folder, train_config, training_data
 from pancyte.workflows import initialize as initialization
@@ -480,6 +481,26 @@ def test_a_run_that_cannot_start_leaves_nothing_behind(config: TrainConfig, tmp_
     assert not config.out.exists()
     mended = dataclasses.replace(broken, initialize=None, validation=Validation(every=0))
     assert (train(mended) / "COMPLETE").exists()
+
+
+@pytest.mark.parametrize("failing", ["the images", "the service"])
+def test_a_run_whose_trackers_or_images_refuse_leaves_nothing_behind(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        (config.out / "wandb").mkdir()
+        (config.out / "wandb" / "debug.log").write_text("no")
+        raise UsageError("refused")
+
+    settings = dataclasses.replace(config, steps=1, tensorboard=True, wandb=Wandb())
+    with monkeypatch.context() as patch:
+        if failing == "the images":
+            patch.setattr(PatchDataset, "object_diameters", refuse)
+        else:
+            patch.setattr(training, "WandbTracker", refuse)
+        with pytest.raises(UsageError, match="refused"):
+            train(settings)
+    assert not config.out.exists()
 
 
 def test_a_folder_that_was_there_outlives_a_run_that_cannot_start(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,13 +24,14 @@ from pancyte.augment.cell_aware import BoundaryExclusion, CellAware
 from pancyte.config import to_mapping, to_toml
 from pancyte.data.datasets import Sampling
 from pancyte.data.records import DataSource, Record, write_manifest
-from pancyte.errors import ConfigError, UsageError
+from pancyte.errors import ConfigError, InputError, UsageError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.tables import read_csv, read_json
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
 from pancyte.workflows import epochs, training_data
+from pancyte.workflows import train as training
 from pancyte.workflows.dry_run import show_first_batch
 from pancyte.workflows.program import read_program
 from pancyte.workflows.replay import Replay
@@ -260,6 +262,64 @@ def test_the_best_model_is_tested_when_there_is_a_test_split(config: TrainConfig
     wrong = dataclasses.replace(config, test="tset", out=config.out.with_name("wrong"))
     with pytest.raises(ConfigError, match="test: expected a split of the data, but got 'tset'"):
         train(wrong, network=Plain)
+
+
+def test_images_to_test_on_are_opened_before_the_training(
+    config: TrainConfig, manifest: Path
+) -> None:
+    other = manifest.with_name("broken.csv")
+    (manifest.parent / "broken.tif").write_bytes(b"II*")
+    other.write_text(re.sub(r"(?m)^5\.tif", "broken.tif", manifest.read_text()))
+    with pytest.raises(InputError, match=r"broken\.tif"):
+        train(dataclasses.replace(config, data=(DataSource(path=other),)), network=Plain)
+    pixels = np.zeros((48, 48, 3), np.uint8)
+    tifffile.imwrite(manifest.parent / "broken.tif", pixels, photometric="rgb")
+    with pytest.raises(InputError, match=r"at most 1 channels to test on, but got 3"):
+        train(dataclasses.replace(config, data=(DataSource(path=other),)), network=Plain)
+    assert not config.out.exists()
+
+
+def test_a_test_that_fails_leaves_a_complete_run(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise InputError("nothing to score.")
+
+    monkeypatch.setattr(epochs, "score_best", fail)
+    folder = train(config, network=Plain)
+    assert (folder / "COMPLETE").exists()
+    log = (folder / "log.txt").read_text()
+    assert "The test of the best model failed: nothing to score. The training is complete" in log
+    assert f"pancyte evaluate {folder / 'checkpoints' / 'best'} {folder / 'test'}" in log
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_resuming_from_a_checkpoint_forgets_what_came_after_it(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    settings = dataclasses.replace(
+        config, epochs=4, epoch_steps=1, save_every=2, validation=Validation(every=every)
+    )
+    scores = (0.3, 0.2, 0.9, 0.1) if every == 1 else (0.3, 0.9)
+    scripted_scores(monkeypatch, *scores)
+    folder = train(settings, network=Plain)
+    before = weights(folder, "epoch_2/best")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "run_epochs", lambda _: sys.exit("the power is gone"))
+        with pytest.raises(SystemExit):
+            train(settings, resume="epoch_2", network=Plain)
+    # As if the run had been killed after its second epoch.
+    names = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert names == {"last", "best", "epoch_2"}
+    for name, value in weights(folder, "best").items():
+        np.testing.assert_array_equal(value, before[name])
+    for name, value in weights(folder, "epoch_2").items():
+        np.testing.assert_array_equal(value, weights(folder)[name])
+    scripted_scores(monkeypatch, 0.1, 0.2)
+    train(settings, resume=True, network=Plain)
+    best = load_checkpoint(folder / "checkpoints" / "best").manifest["provenance"]
+    assert best["step"] == (1 if every == 1 else 2)
+    assert best["validation"]["f1"] == 0.3
 
 
 def test_configs_train_one_after_the_other(config: TrainConfig, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +102,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         A file is missing or damaged, the weights are not those of the manifest, or the folder is
         of a newer version or not a model at all.
     """
-    manifest = _read_manifest(folder)
+    manifest = read_manifest(folder)
     path = folder / WEIGHTS_NAME
     if not path.is_file():
         msg = f"{folder}: {WEIGHTS_NAME} is missing beside {MANIFEST_NAME}. Copy the whole folder."
@@ -127,7 +128,32 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(manifest=manifest, weights=weights)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy the two files of a model folder, as they are, to another folder, which is made.
+
+    Raises
+    ------
+    OSError
+        The source cannot be read.
+    ResourceError
+        The disk is full.
+    """
+    contents = {name: (source / name).read_bytes() for name in (WEIGHTS_NAME, MANIFEST_NAME)}
+    write_together({target / name: partial(_write, content) for name, content in contents.items()})
+
+
+def _write(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read what a model folder says of its model, and leave its weights alone.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing or damaged, or of a newer version.
+    """
     path = folder / MANIFEST_NAME
     try:
         manifest = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pancyte.errors import PancyteError
 from pancyte.inference.model import Model
 from pancyte.io.files import write_text
 from pancyte.training.loop import fit
@@ -28,6 +29,7 @@ from pancyte.workflows.validation import mean_scores, score_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from pancyte.protocols import Tracker
     from pancyte.runtime import Precision
@@ -194,7 +196,7 @@ def _validate(run: Run) -> None:
 
 
 def finish(run: Run) -> None:
-    """Test the best model and mark the run as complete.
+    """Mark the run as complete and test its best model; whatever the test says, it has ended.
 
     Without any validation its last model is its best.
     """
@@ -202,24 +204,37 @@ def finish(run: Run) -> None:
     best = folder / "checkpoints" / "best"
     if run.best is None:
         _save_model(run, "best", {})
-    if run.data.test:
-        network = copy.deepcopy(run.state.saved_network)
-        precision = _model_precision(run)
-        model = load(best, device=run.config.device, precision=precision, network=network)
-        scores = score_best(model, run.data.test, folder / "test")
-        _track(run, {f"test/{name}": value for name, value in scores.items()})
-        _draw(run)
     for tracker in run.trackers:
         tracker.keep(best)
     write_text(folder / "COMPLETE", f"step {run.state.step}\n")
+    if run.data.test:
+        try:
+            _test(run, best)
+        except PancyteError as error:
+            _LOGGER.error(  # noqa: TRY400 - the sentence says it, and the model is there
+                "The test of the best model failed: %s The training is complete; when that is "
+                "mended, repeat the test with: pancyte evaluate %s %s -o %s --overwrite",
+                error, best, folder / "test" / "manifest.csv", folder / "test",
+            )  # fmt: skip
     _LOGGER.info(
         "Done: %d steps in %.1f h; the model is %s", run.state.step, run.seconds / 3600, best
     )
 
 
+def _test(run: Run, best: Path) -> None:
+    network = copy.deepcopy(run.state.saved_network)
+    precision = _model_precision(run)
+    model = load(best, device=run.config.device, precision=precision, network=network)
+    scores = score_best(model, run.data.test, run.config.out / "test")
+    _track(run, {f"test/{name}": value for name, value in scores.items()})
+    _draw(run)
+
+
 def save(run: Run, name: str = "last") -> None:
     """Save the model and, last, the state, which alone decides where a resumed run goes on."""
     _save_model(run, name, {})
+    if name != "last" and run.best is not None:
+        run_folder.keep_best(run.config.out, name)
     run_folder.save_state(
         run.config.out,
         {

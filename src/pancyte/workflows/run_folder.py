@@ -9,7 +9,8 @@
     log.txt            what was logged
     checkpoints/last   the model after the last epoch, and state.pt to resume from
     checkpoints/best   the model with the best validation score
-    checkpoints/epoch_N   model and state after epoch N, where save_every asks for them
+    checkpoints/epoch_N   model and state after epoch N, where save_every asks for them, and in
+                       best what was the best until then
     test/              scores of the best model on the test split, where there is one
     COMPLETE           there when the training has run to its end
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import io
 import logging
 import pickle
+import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +28,7 @@ import torch
 
 from pancyte.config import from_mapping, read_mapping, to_mapping, to_toml
 from pancyte.errors import CheckpointError, ConfigError, UsageError
+from pancyte.io.checkpoint import copy_checkpoint, read_manifest
 from pancyte.io.files import remove_stale, write_bytes, write_text
 from pancyte.io.tables import write_json
 from pancyte.workflows.environment import describe_environment
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _WRITTEN_AT_START: Final = ("config.toml", "log.txt", "environment.json")
+_MADE_BY_TRACKERS: Final = ("tensorboard", "wandb")
 
 # What torch and the states of its objects raise on bytes that are not theirs.
 _DAMAGED: Final = (
@@ -79,7 +83,8 @@ def open_run(
         The settings differ from those of the run in the folder.
     """
     # A run has one writer, so that what is half written was left by one that was killed.
-    remove_stale([folder, *(folder / "checkpoints").glob("*")], age=0.0)
+    checkpoints = folder / "checkpoints"
+    remove_stale([folder, *checkpoints.glob("*"), *checkpoints.glob("*/best")], age=0.0)
     present = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     if folder.exists() and not folder.is_dir():
         msg = f"{folder}: expected a folder to write the run to, but it is a file. Name another."
@@ -116,6 +121,8 @@ def discard_run(folder: Path) -> None:
     """Remove what a run that could not start has written, and the folder if that was all."""
     for name in _WRITTEN_AT_START:
         (folder / name).unlink(missing_ok=True)
+    for name in _MADE_BY_TRACKERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
     with suppress(OSError):  # it holds something else
         folder.rmdir()
 
@@ -160,6 +167,44 @@ def load_state(folder: Path, training: TrainingState, *, name: str = "last") -> 
         )
         raise CheckpointError(msg) from error
     return state
+
+
+def keep_best(folder: Path, name: str) -> None:
+    """Keep the model that is the best by now with the checkpoint of that name."""
+    checkpoints = folder / "checkpoints"
+    copy_checkpoint(checkpoints / "best", checkpoints / name / "best")
+
+
+def has_best(folder: Path, name: str, *, step: int) -> bool:
+    """Tell whether there is, or was kept with a checkpoint, the best model until a step."""
+    checkpoints = folder / "checkpoints"
+    found = (_step_of(path / "best") for path in (checkpoints, checkpoints / name))
+    return any(known is not None and known <= step for known in found)
+
+
+def remove_later(folder: Path, name: str, *, step: int) -> None:
+    """Remove the models after a step, and bring back the best one kept with a checkpoint.
+
+    What follows the step is trained again, and need not become what it was.
+    """
+    checkpoints = folder / "checkpoints"
+    for path in sorted(checkpoints.iterdir()):
+        known = _step_of(path)
+        if known is None or known <= step or path.name in {"last", name}:
+            continue
+        if path.name == "best" and _step_of(checkpoints / name / "best") is not None:
+            copy_checkpoint(checkpoints / name / "best", path)
+        else:
+            shutil.rmtree(path)
+
+
+def _step_of(model: Path) -> int | None:
+    """Return after which step a model was saved; None where there is none."""
+    try:
+        step = read_manifest(model).get("provenance", {}).get("step")
+    except CheckpointError:
+        return None
+    return step if isinstance(step, int) else None
 
 
 def write_environment(folder: Path, extra: Mapping[str, Any]) -> None:

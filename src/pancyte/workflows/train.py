@@ -136,6 +136,8 @@ def _train(session: _Session, *, resume: bool | str) -> None:
         run = _start(session, checkpoint=checkpoint if has_state else None)
         when_it_cannot_start.pop_all()
         try:
+            if has_state and ranks.is_first:
+                _rewind(run, checkpoint)
             run_epochs(run)
             if ranks.is_first:
                 finish(run)
@@ -146,6 +148,16 @@ def _train(session: _Session, *, resume: bool | str) -> None:
         finally:
             for tracker in run.trackers:
                 tracker.close()
+
+
+def _rewind(run: Run, checkpoint: str) -> None:
+    """Let the folder of a resumed run hold nothing that was trained after the checkpoint."""
+    folder, step = run.config.out, run.state.step
+    if not run_folder.has_best(folder, checkpoint, step=step):
+        run.best = None
+    if checkpoint != "last":
+        save(run)  # before anything else, for a run that is killed now to go on from here
+    run_folder.remove_later(folder, checkpoint, step=step)
 
 
 @contextmanager
@@ -196,9 +208,12 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
         threads, f", {ranks.size} processes" if ranks.size > 1 else "",
     )  # fmt: skip
     trackers: tuple[Tracker, ...] = ()
+    provenance: dict[str, Any] = {}
     if ranks.is_first:
         facts = {"device": str(device), "precision": str(precision), "threads": threads}
         run_folder.write_environment(config.out, {**facts, "processes": ranks.size})
+        provenance = _provenance(session, data, network)
+        # Last, since nothing closes them where something else cannot be used.
         trackers = _open_trackers(config, last_step=state.step)
     return Run(
         config=config,
@@ -208,7 +223,7 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
         data=data,
         trackers=trackers,
         interruption=session.interruption,
-        provenance=_provenance(session, data, network) if ranks.is_first else {},
+        provenance=provenance,
         own=session.own,
         ranks=ranks,
         report=session.report if ranks.is_first else None,
@@ -261,10 +276,13 @@ def _spread(state: TrainingState, ranks: Ranks, *, seed: int) -> None:
 def _open_trackers(config: TrainConfig, *, last_step: int) -> tuple[Tracker, ...]:
     folder = config.out
     trackers: list[Tracker] = [CsvTracker(folder / "metrics.csv", last_step=last_step)]
-    if config.tensorboard:
-        trackers.append(TensorBoardTracker(folder / "tensorboard", last_step=last_step))
-    if config.wandb is not None:
-        trackers.append(WandbTracker(config.wandb, folder, config=to_mapping(config)))
+    with ExitStack() as where_one_fails:
+        if config.wandb is not None:  # a service can refuse
+            trackers.append(WandbTracker(config.wandb, folder, config=to_mapping(config)))
+            where_one_fails.callback(trackers[-1].close)
+        if config.tensorboard:
+            trackers.append(TensorBoardTracker(folder / "tensorboard", last_step=last_step))
+        where_one_fails.pop_all()
     return tuple(trackers)
 
 

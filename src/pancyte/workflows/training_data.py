@@ -42,7 +42,7 @@ class TrainingData:
     validation: tuple[Record, ...]
     """They have been opened; none where nothing is validated."""
     test: tuple[Record, ...]
-    """None where nothing is tested."""
+    """They have been opened; none where nothing is tested."""
 
 
 def open_training_data(config: TrainConfig, task: Task | None = None) -> TrainingData:
@@ -60,20 +60,22 @@ def open_training_data(config: TrainConfig, task: Task | None = None) -> Trainin
     ConfigError
         A split has no image that it needs.
     InputError
-        A list or an image to validate on cannot be read, or an image is in two splits.
+        A list or an image to validate or test on cannot be read, or an image is in two splits.
     """
     found = read_sources(config.data)
-    if config.replay is not None:
-        # Nor may an image that the model is scored on be replayed.
-        check_disjoint([*found, *read_sources(config.replay.data)])
     records = [r for r in found if r.labels is not None and r.weight > 0]
     # Where nothing says otherwise, an image is there to be trained on.
     training = select_split(records, "", TRAIN)
     _check_training(config, training)
     main = make_dataset(config, training, task or config.task)
+    dataset: PatchDataset | ReplayedDataset = main
+    if config.replay is not None:
+        dataset = add_replay(main, config.replay)
+        # Nor may an image that the model is scored on be replayed.
+        check_disjoint([*found, *dataset.replayed.records])
     return TrainingData(
         main=main,
-        dataset=main if config.replay is None else add_replay(main, config.replay),
+        dataset=dataset,
         training=training,
         validation=_choose_validation(config, records),
         test=_choose_test(config, records),
@@ -149,6 +151,8 @@ def _choose_test(config: TrainConfig, records: Sequence[Record]) -> tuple[Record
     chosen = select_split(records, config.test)
     if not chosen and config.test != TEST:
         raise ConfigError(_no_split("test", config.test, records, "test=none"))
+    channels = config.task.preprocessing.channels
+    check_records(chosen, config.task.classes, channels=channels, verb="test")
     return chosen
 
 

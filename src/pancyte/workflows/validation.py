@@ -94,8 +94,21 @@ def choose_records(records: Iterable[Record], num_images: int) -> tuple[Record, 
     )
 
 
-def check_records(records: Iterable[Record], classes: tuple[str, ...], *, channels: int) -> None:
-    """Open what will be validated on, so that no training stumbles over it after hours.
+def check_records(
+    records: Iterable[Record], classes: tuple[str, ...], *, channels: int, verb: str = "validate"
+) -> None:
+    """Open what will be scored on, so that no training stumbles over it after hours.
+
+    Parameters
+    ----------
+    records
+        With labels.
+    classes
+        Names of the classes of the model.
+    channels
+        Most channels that the model takes.
+    verb
+        What the images are for, in the message.
 
     Raises
     ------
@@ -106,7 +119,7 @@ def check_records(records: Iterable[Record], classes: tuple[str, ...], *, channe
         pixels = read_pixels(record)
         if len(pixels) > channels:
             msg = (
-                f"{record.image}: expected an image of at most {channels} channels to validate on, "
+                f"{record.image}: expected an image of at most {channels} channels to {verb} on, "
                 f"but got {len(pixels)}. Save the channels that count as an image of its own."
             )
             raise InputError(msg)
