@@ -455,8 +455,11 @@ def test_read_image_names_a_missing_file_and_a_folder(tmp_path):
 def test_find_images_sorts_and_leaves_out_hidden_files_and_our_results(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / ".cache").mkdir()
+    (tmp_path / "errors").mkdir()
+    (tmp_path / "all.modalities").mkdir()
     for name in ("z.TIF", "a.png", "b/c.jpg", "a_labels.tif", "a_overlay.png", ".h.png",
-                 ".cache/x.png", "notes.txt"):  # fmt: skip
+                 ".cache/x.png", "notes.txt", "errors/a_errors.png", "all.modalities/cluster_1.png",
+                 "a_Errors.png"):  # fmt: skip
         (tmp_path / name).touch()
     found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
     assert found == ["a.png", "b/c.jpg", "z.TIF"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
 from pancyte.workflows.outputs import (
+    Wanted,
     check_overwriting,
     plan_jobs,
     unique_stems,
@@ -160,6 +161,20 @@ def test_each_of_several_classes_has_a_picture(tmp_path: Path) -> None:
     ]
     (alone,) = with_class_pictures(plan_jobs([tmp_path]), ("cell",))
     assert alone.class_overlays == ()
+
+
+def test_classes_whose_names_differ_in_odd_characters_have_pictures_of_their_own(tmp_path) -> None:
+    touch(tmp_path, "a.tif")
+    (job,) = with_class_pictures(plan_jobs([tmp_path]), ("a b", "a-b", "A/B"))
+    assert [path.name for path in job.class_overlays] == [
+        "a_a-b_overlay.png", "a_a-b-2_overlay.png", "a_A-B-3_overlay.png",
+    ]  # fmt: skip
+
+
+def test_pictures_that_nobody_wants_have_no_names_that_clash(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "a_cell.tif")
+    jobs = plan_jobs([tmp_path])
+    assert with_class_pictures(jobs, ("cell", "nucleus"), Wanted(pictures=False)) == jobs
 
 
 def test_pictures_of_the_same_name_are_refused(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ def test_with_file_puts_the_name_first() -> None:
     assert named["file"].tolist() == ["a.tif", "a.tif"]
 
 
+def test_objects_are_counted_without_tables_too(tmp_path: Path) -> None:
+    entry = {"file": "a.tif", "num_objects": 7}
+    results = Results({"pancyte": "9"}, images=[entry], write_tables=False)
+    results.write(tmp_path, status="complete")
+    assert read_json(tmp_path / "run.json")["num_objects"] == results.num_objects == 7
+
+
 def test_results_are_written_and_read_back(tmp_path: Path) -> None:
     results = Results(header={"pancyte": "9", "seed": 3})
     results.tables.append(with_file(table(label=[1, 2], score=[0.5, np.float32(0.1)]), "a, b.tif"))

@@ -10,7 +10,8 @@
 
 Two files belong together if their names agree, folders between included, once the suffix of the
 file and a word such as ``_mask`` or ``_image`` are taken off. Order never pairs anything. Files
-that pancyte predicted, which ``run.json`` beside them says, are neither images nor truth.
+that pancyte predicted, which ``run.json`` beside them says, are neither images nor truth, and the
+pictures that it draws are none either.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from pancyte.data.records import TEST, TRAIN, VAL, DataSource, Record, read_manifest
 from pancyte.data.splits import check_disjoint
 from pancyte.errors import InputError
+from pancyte.io.images import is_drawn
 from pancyte.io.raster import SUFFIXES
-from pancyte.io.tables import read_json
+from pancyte.io.results import RUN_FILE, predicted_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -347,12 +349,13 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _list(folder: Path, predicted: frozenset[Path]) -> list[Path]:
-    """Return the files of known suffixes at any depth, without hidden and predicted ones."""
+    """Return the files of known suffixes at any depth, without hidden, predicted and drawn ones."""
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and path not in predicted
+        and not is_drawn(path)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
@@ -361,16 +364,8 @@ def _list(folder: Path, predicted: frozenset[Path]) -> list[Path]:
 def _predicted_files(folder: Path) -> frozenset[Path]:
     """Return the files that predictions wrote, as each ``run.json`` in the folder lists them."""
     found: set[Path] = set()
-    for path in folder.rglob("run.json"):
-        try:
-            document = read_json(path)
-        except InputError:
-            continue
-        # Anything may be called run.json; only a prediction writes these.
-        if isinstance(document, dict) and {"pancyte", "images"} <= document.keys():
-            names = [*document.get("written", ())]
-            names += [e[k] for e in document["images"] for k in ("labels", "overlay") if k in e]
-            found |= {path.parent / name for name in names}
+    for path in folder.rglob(RUN_FILE):
+        found |= {path.parent / name for name in predicted_files(path.parent)}
     return frozenset(found)
 
 

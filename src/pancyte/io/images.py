@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 LABELS_SUFFIX: Final = "_labels.tif"
 OVERLAY_SUFFIX: Final = "_overlay.png"
-RESULT_SUFFIXES: Final = (LABELS_SUFFIX, OVERLAY_SUFFIX)
+ERRORS_SUFFIX: Final = "_errors.png"
+SHEETS_SUFFIX: Final = ".modalities"
+"""Of the folder beside a manifest in which a sheet shows the images of each modality."""
+PICTURE_SUFFIXES: Final = (OVERLAY_SUFFIX, ERRORS_SUFFIX)
+RESULT_SUFFIXES: Final = (LABELS_SUFFIX, *PICTURE_SUFFIXES)
 """Ends of the names that pancyte itself gives to its results."""
 
 
@@ -137,8 +141,8 @@ def find_images(source: Path | str) -> list[Path]:
 
     Notes
     -----
-    Hidden files and folders are left out, and so are our own results, whose names end in
-    ``_labels.tif`` or ``_overlay.png``.
+    Hidden files and folders are left out, and so are our own results: names that end in
+    ``_labels.tif``, ``_overlay.png`` or ``_errors.png``, and files in a folder ``*.modalities``.
     """
     source = Path(source)
     if source.is_file():
@@ -163,5 +167,19 @@ def find_images(source: Path | str) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    name = path.name.lower()
-    return path.suffix.lower() in SUFFIXES and not name.endswith(RESULT_SUFFIXES)
+    is_result = path.name.lower().endswith(RESULT_SUFFIXES) or is_drawn(path)
+    return path.suffix.lower() in SUFFIXES and not is_result
+
+
+def is_drawn(path: Path) -> bool:
+    """Return whether a file is one of our pictures, by the name that we gave it.
+
+    Examples
+    --------
+    >>> is_drawn(Path("a_errors.png")), is_drawn(Path("all.modalities/cluster_1.png"))
+    (True, True)
+    >>> is_drawn(Path("a_labels.tif"))
+    False
+    """
+    in_sheets = path.parent.name.lower().endswith(SHEETS_SUFFIX)
+    return in_sheets or path.name.lower().endswith(PICTURE_SUFFIXES)

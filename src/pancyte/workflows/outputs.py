@@ -7,18 +7,18 @@ neither an earlier result nor the result of another image of the same run.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pancyte.data.records import read_manifest, select_split
-from pancyte.errors import InputError, UsageError, listed
+from pancyte.errors import UsageError, listed
 from pancyte.io.files import absolute
-from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, RESULT_SUFFIXES, find_images
-from pancyte.io.tables import read_json
+from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, RESULT_SUFFIXES, find_images, is_drawn
+from pancyte.io.results import RUN_FILE, predicted_files, read_run
+from pancyte.workflows.pictures import class_stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,6 @@ Report = Callable[[int, int, str], None]
 
 OBJECTS_FILE: Final = "objects.csv"
 IMAGES_FILE: Final = "images.csv"
-RUN_FILE: Final = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +114,10 @@ def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]
     ]
 
 
-def with_class_pictures(jobs: Sequence[Job], classes: Sequence[str]) -> list[Job]:
-    """Return the jobs with a picture for each class, where there are several.
+def with_class_pictures(
+    jobs: Sequence[Job], classes: Sequence[str], wanted: Wanted | None = None
+) -> list[Job]:
+    """Return the jobs with a picture for each class, where there are several and any are wanted.
 
     That of ``a/dish.tif`` and the class ``cell`` is named ``a/dish_cell_overlay.png``.
 
@@ -125,22 +126,22 @@ def with_class_pictures(jobs: Sequence[Job], classes: Sequence[str]) -> list[Job
     UsageError
         Two results would have the same name.
     """
-    if len(classes) < 2:
+    wanted = wanted or Wanted()
+    if len(classes) < 2 or not wanted.pictures:
         return list(jobs)
-    names = [re.sub(r"[^\w.+-]+", "-", name) for name in classes]
     planned = [
         replace(
             job,
             class_overlays=tuple(
-                job.overlay.with_name(
-                    f"{job.overlay.name.removesuffix(OVERLAY_SUFFIX)}_{name}{OVERLAY_SUFFIX}"
+                stem.with_name(stem.name + OVERLAY_SUFFIX)
+                for stem in class_stems(
+                    job.overlay.with_name(job.overlay.name.removesuffix(OVERLAY_SUFFIX)), classes
                 )
-                for name in names
             ),
         )
         for job in jobs
     ]
-    counts = Counter(_folded(path) for job in planned for path in job.files(Wanted()))
+    counts = Counter(_folded(path) for job in planned for path in job.files(wanted))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         msg = (
@@ -163,6 +164,7 @@ def skipped_files(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
         if path.is_file()
         and absolute(path) not in images
         and not path.name.lower().endswith((*RESULT_SUFFIXES, *known))
+        and not is_drawn(path)
         and not any(part.startswith(".") for part in path.relative_to(source).parts)
     ]
 
@@ -220,25 +222,10 @@ def written_files(out: Path) -> set[str]:
 
     The paths are below the folder, with ``/`` as separator.
     """
-    document = read_run(out)
-    if document is None:
+    if read_run(out) is None:
         return set()
-    names = {OBJECTS_FILE, RUN_FILE, *document.get("written", ())}
-    for entry in document["images"]:
-        names |= {entry[key] for key in ("labels", "overlay") if key in entry}
+    names = {OBJECTS_FILE, RUN_FILE, *predicted_files(out)}
     return {name for name in names if (out / name).exists()}
-
-
-def read_run(out: Path) -> dict[str, Any] | None:
-    """Return what ``run.json`` in a folder says, or None where no prediction wrote one."""
-    try:
-        document = read_json(out / RUN_FILE)
-    except InputError:
-        return None
-    # Anything may be called run.json; only a prediction writes these.
-    if not isinstance(document, dict) or not {"pancyte", "images"} <= document.keys():
-        return None
-    return document
 
 
 def unique_stems(paths: Sequence[Path]) -> list[Path]:

@@ -103,7 +103,7 @@ def predict(
     jobs = plan_jobs(paths, split=config.split)
     with using_threads(config.threads) as threads:
         model = load_model(config)
-        jobs = with_class_pictures(jobs, model.classes)
+        jobs = with_class_pictures(jobs, model.classes, config.wanted)
         header = _describe(config, model, threads)
         results, left = _start(jobs, out, config, header, overwrite=overwrite)
         results.skipped = _report_skipped(paths, jobs)

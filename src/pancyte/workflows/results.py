@@ -17,9 +17,10 @@ import numpy as np
 
 from pancyte.errors import ResourceError
 from pancyte.io.files import sha256_file
+from pancyte.io.results import RUN_FILE, read_run
 from pancyte.io.tables import read_csv, write_csv, write_json
 from pancyte.types import ObjectTable
-from pancyte.workflows.outputs import IMAGES_FILE, OBJECTS_FILE, RUN_FILE, read_run
+from pancyte.workflows.outputs import IMAGES_FILE, OBJECTS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,7 @@ class Results:
     @property
     def num_objects(self) -> int:
         """Number of objects in all finished images."""
-        return sum(table.num_objects for table in self.tables)
+        return sum(entry["num_objects"] for entry in self.images)
 
     def write(self, out: Path, *, status: str) -> None:
         """Write the table of all objects, and how the results were made.
