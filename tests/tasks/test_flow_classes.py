@@ -269,6 +269,16 @@ def test_settings_of_classes_survive_their_configuration(task):
     assert from_mapping(Task, to_mapping(task), where="task") == task
 
 
+def test_settings_of_one_class_are_read_as_those_of_all():
+    own = {"fill_holes": "no", "flow_threshold": "none", "min_size": "20"}
+    read = from_mapping(
+        FlowTask, {"classes": TWO, "class_decoding": {"cell": own}, "decoding": own}, where="task"
+    )
+    assert read._decoding("cell") == read.decoding == FlowDecoding(
+        fill_holes=False, flow_threshold=None, min_size=20
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -278,6 +288,8 @@ def test_settings_of_classes_survive_their_configuration(task):
         ({"class_decoding": {"yeast": {}}}, "class_decoding to name classes of .* got 'yeast'"),
         ({"class_decoding": {"cell": {"min_sise": 3}}}, "'min_sise' .did you mean 'min_size'"),
         ({"class_decoding": {"cell": {"min_size": -3}}}, "min_size from 0 to inf, but got -3"),
+        ({"class_decoding": {"cell": {"fill_holes": "3"}}}, "cell: fill_holes: .* got '3'"),
+        ({"class_decoding": {"cell": {"min_size": "abc"}}}, "min_size: .* whole number, got 'abc'"),
         ({"class_weights": {"cell": 0.0, "nucleus": 0.0}}, "one class with a weight above 0"),
         ({"class_weights": {"cell": -1.0}}, "class_weights and pos_weights of at least 0"),
         ({"loss": "dice", "pos_weights": {"cell": 2.0}}, "the loss 'dice' has no BCE"),

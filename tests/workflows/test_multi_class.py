@@ -163,8 +163,12 @@ def test_decoding_of_one_class_can_be_changed_when_predicting(tmp_path):
         model = predicting.load_model(PredictConfig(decoding=settings))
         classes = model.segment(tmp_path / "a.tif").objects["class"].tolist()
         assert {name: classes.count(name) for name in CLASSES} == expected
-    with pytest.raises(ConfigError, match="class_decoding.nucleus .* got 'min_sise'"):
+    with pytest.raises(ConfigError, match=r"class_decoding.nucleus: .* 'min_sise' .did you mean"):
         predicting.load_model(PredictConfig(decoding={"nucleus": {"min_sise": 3}}))
+    with pytest.raises(ConfigError, match=r"decoding.nukleus: .* no class .* mean 'nucleus'\?"):
+        predicting.load_model(PredictConfig(decoding={"nukleus": {"min_size": 3}}))
+    with pytest.raises(ConfigError, match="decoding.nucleus: expected settings .* but got 3"):
+        predicting.load_model(PredictConfig(decoding={"nucleus": 3}))
 
 
 def test_truth_of_other_classes_than_the_predictions_is_refused(tmp_path):

@@ -12,15 +12,15 @@ Stringer, Wang, Michaelos, Pachitariu 2021, Cellpose, doi:10.1038/s41592-020-010
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import field as settings_field
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
 
+from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import ConfigError
 from pancyte.nn import losses
 from pancyte.nn.architectures import Architecture, Compact, build_network
@@ -249,17 +249,14 @@ class FlowTask:
     def _decoding(self, name: str) -> FlowDecoding:
         """Return the settings of one class."""
         changes = self.class_decoding.get(name, {})
-        known = [setting.name for setting in fields(FlowDecoding)]
-        unknown = [key for key in changes if key not in known]
-        if unknown:
-            near = difflib.get_close_matches(unknown[0], known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            msg = (
-                f"Expected class_decoding.{name} to have settings of decoding, but got "
-                f"{unknown[0]!r}{hint}"
-            )
-            raise ValueError(msg)
-        return replace(self.decoding, **changes)
+        if not changes:
+            return self.decoding
+        # Read as the settings of all classes are, so that a text is no truth and no number.
+        values = {**to_mapping(self.decoding), **changes}
+        try:
+            return from_mapping(FlowDecoding, values, where=f"class_decoding.{name}")
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
 
     def _per_class(self, values: Mapping[str, float], like: Tensor) -> Tensor | None:
         """Return one value for each class as (K,), or None where none is named."""
