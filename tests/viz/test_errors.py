@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pancyte.metrics.errors import FALSE, MISSED, TRUE
+from pancyte.metrics.errors import FALSE, MISSED, TRUE, error_map
 from pancyte.viz.errors import COLORS, error_picture
 
 
@@ -36,6 +36,23 @@ def test_legend_lies_below_the_magnified_picture() -> None:
     assert large.shape[0] > 90
     assert not large[:90].any()
     assert large[90:].max() > 200  # letters
+
+
+def test_a_thinned_out_picture_counts_all_objects_and_matches_them_by_all_pixels() -> None:
+    truth, found = squares((2, 2), (2, 41), (21, 9)), squares((2, 2), (2, 40), (21, 9))
+    found[21:29, 9:17] = 0
+    found[21, 9] = 3  # lies between the pixels that are shown
+    pixels = np.random.default_rng(0).random((1, 30, 420))
+    whole = error_map(truth, found)
+    thin = error_map(truth, found, step=2)
+    assert (thin.tp, thin.fp, thin.fn) == (whole.tp, whole.fp, whole.fn) == (2, 1, 1)
+    assert np.array_equal(thin.codes, whole.codes[::2, ::2])
+    assert np.array_equal(thin.matched_truth, whole.matched_truth[::2, ::2])
+    assert np.array_equal(thin.matched_prediction, whole.matched_prediction[::2, ::2])
+    picture = error_picture(pixels, truth, found, step=2)
+    assert tuple(picture[1, 1]) == COLORS[TRUE]  # contours are drawn after it
+    assert tuple(picture[1, 4]) == COLORS[TRUE]
+    assert tuple(picture[11, 6]) == COLORS[MISSED]
 
 
 def test_picture_of_an_image_narrower_than_its_legend() -> None:

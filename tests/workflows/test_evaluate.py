@@ -18,9 +18,11 @@ from pancyte.errors import InputError, UsageError
 from pancyte.inference.blocks import Blocks
 from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import write_labels
+from pancyte.metrics.errors import TRUE
 from pancyte.tasks.flow import FlowTask
 from pancyte.types import ObjectTable, Segmentation
-from pancyte.workflows import evaluation, models
+from pancyte.viz.errors import COLORS
+from pancyte.workflows import error_pictures, evaluation, models, pictures
 from pancyte.workflows import predict as predicting
 from pancyte.workflows.evaluate import evaluate
 from pancyte.workflows.evaluation import EvaluateConfig
@@ -147,6 +149,41 @@ def test_errors_are_drawn_on_the_image_for_each_class(tmp_path):
     with PillowImage.open(folder / "a_cell_errors.png") as picture:
         drawn = np.asarray(picture)
     assert drawn[0, 0].tolist() != drawn[0, 8 * 29].tolist()  # the ramp, magnified 8 times
+
+
+def test_pictures_of_classes_that_no_file_can_be_named_like(tmp_path):
+    classes = ("CD3/CD4", "CD3 CD4", "cell")
+    write_labels(tmp_path / "truth" / "a.tif", np.stack([ONE, NONE, TWO]), classes)
+    write_prediction(tmp_path / "out", "a", ONE, NONE, TWO, classes=classes)
+    evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "scores")
+    names = sorted(path.name for path in (tmp_path / "scores" / "errors").iterdir())
+    assert names == ["a_CD3-CD4-2_errors.png", "a_CD3-CD4_errors.png", "a_cell_errors.png"]
+
+
+def test_pictures_of_one_name_are_refused_and_not_drawn_over_each_other(tmp_path):
+    for name, classes in (("a", ("b_c", "d")), ("a_b", ("c", "d"))):
+        write_labels(tmp_path / "truth" / f"{name}.tif", np.stack([ONE, ONE]), classes)
+        write_prediction(tmp_path / "out", name, ONE, ONE, classes=classes)
+    with pytest.raises(UsageError, match=r"a_b_c_errors.png: would be the picture of two images"):
+        evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "scores")
+    config = EvaluateConfig(pictures=False)
+    assert evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "plain", config).rows
+
+
+def test_scores_beside_predictions_or_truth_can_be_made_again(folders):
+    for folder in folders:
+        for _ in range(2):
+            result = evaluate(*folders, folder, overwrite=True)
+            assert result.summary.num_images == 3
+
+
+def test_pictures_of_large_images_are_thinned_out(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(pictures, "LARGEST_PICTURE", 24 * 30 // 4)
+    monkeypatch.setattr(error_pictures, "readable_magnification", lambda shape: 1)
+    evaluate(*folders, tmp_path / "scores")
+    with PillowImage.open(tmp_path / "scores/errors/a_mask_errors.png") as picture:
+        assert np.asarray(picture)[15, 0].tolist() != np.asarray(picture)[5, 10].tolist()
+        assert tuple(np.asarray(picture)[2, 2]) == COLORS[TRUE]
 
 
 def test_an_image_that_cannot_be_read_is_drawn_on_black(tmp_path, caplog):
@@ -305,6 +342,74 @@ def test_a_model_segments_the_images_of_a_folder(tmp_path, echo_model):
     result = evaluate("echo", tmp_path)
     assert result.summary.image_wise["average_precision"][0] == 0.75
     assert [row.image for row in result.rows] == ["a.tif", "b.tif"]
+
+
+def test_two_annotations_of_an_image_are_both_scored(tmp_path, echo_model):
+    write_truth(tmp_path / "a.tif", TWO)
+    records = []
+    for name, labels in (("alice", TWO), ("bob", ONE)):
+        path = write_truth(tmp_path / name / "a.tif", labels)
+        records.append(Record(image=tmp_path / "a.tif", labels=path))
+    write_manifest(tmp_path / "data.csv", records)
+    result = evaluate("echo", tmp_path / "data.csv", tmp_path / "scores")
+    assert [row.image for row in result.rows] == ["a.tif (alice-a)", "a.tif (bob-a)"]
+    assert result.summary.image_wise["average_precision"][0] == 0.75
+    assert len(list((tmp_path / "scores/errors").iterdir())) == 2
+
+
+def write_folders_of_classes(folder):
+    write_truth(folder / "images" / "a.tif", ONE)
+    write_truth(folder / "masks" / "cell" / "a.tif", TWO)
+    write_truth(folder / "masks" / "nucleus" / "a.tif", ONE)
+
+
+def test_a_model_is_scored_on_a_folder_for_each_class(tmp_path, monkeypatch):
+    write_folders_of_classes(tmp_path)
+    task = FlowTask(classes=("nucleus", "cell"))
+
+    class Both(EchoModel):
+        def segment(self, image, **_):
+            labels = np.stack([image.pixels[0].astype(np.int32)] * 2)
+            columns = {
+                "class": np.array(task.classes), "label": np.array([1, 1], np.int32),
+                "score": np.ones(2, np.float32), "area": np.full(2, 36),
+            }  # fmt: skip
+            return Segmentation(labels, ObjectTable(columns), task.classes)
+
+    monkeypatch.setattr(models, "find_model", lambda name: Path("echo"))
+    monkeypatch.setattr(predicting, "load", lambda *_, **__: Both(task, classes=task.classes))
+    result = evaluate("echo", tmp_path, config=EvaluateConfig(classes=("cell", "nucleus")))
+    assert [(row.image, row.label_class) for row in result.rows] == [
+        ("a.tif", "nucleus"),
+        ("a.tif", "cell"),
+    ]
+    assert result.summary.per_class["nucleus"]["average_precision"][0] == 1
+    assert result.summary.per_class["cell"]["average_precision"][0] == 0.5
+
+
+def test_predictions_are_scored_on_a_folder_for_each_class(tmp_path):
+    write_folders_of_classes(tmp_path / "lab")
+    write_prediction(tmp_path / "out", "a", ONE, TWO, classes=("nucleus", "cell"))
+    config = EvaluateConfig(classes=("cell", "nucleus"))
+    assert evaluate(tmp_path / "out", tmp_path / "lab", config=config).summary.micro["f1"][0] == 1
+    with pytest.raises(InputError, match=r"Where these folders hold a class each, .*classes=\["):
+        evaluate(tmp_path / "out", tmp_path / "lab" / "masks")
+    with pytest.raises(InputError, match="masks: its label files lie in the folders cell, nucleus"):
+        evaluate(tmp_path / "out", tmp_path / "lab")
+
+
+def test_labels_in_a_folder_of_their_own_are_found(tmp_path):
+    write_truth(tmp_path / "lab" / "images" / "a.tif", ONE)
+    write_truth(tmp_path / "lab" / "masks" / "draft" / "a.tif", NONE)
+    write_truth(tmp_path / "lab" / "masks" / "final" / "a.tif", TWO)
+    write_prediction(tmp_path / "out", "a", TWO)
+    config = EvaluateConfig(masks_subdir="final")
+    assert evaluate(tmp_path / "out", tmp_path / "lab", config=config).summary.micro["f1"][0] == 1
+    write_manifest(
+        tmp_path / "data.csv", [Record(image=tmp_path / "a.tif", labels=tmp_path / "a.tif")]
+    )
+    with pytest.raises(UsageError, match="how a folder is laid out, but this is no folder"):
+        evaluate(tmp_path / "out", tmp_path / "data.csv", config=config)
 
 
 def test_a_folder_with_a_model_is_a_model(tmp_path, echo_model):

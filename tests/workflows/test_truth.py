@@ -40,6 +40,7 @@ def test_truth_may_have_an_ending(tmp_path, name):
 
 def test_overlays_and_hidden_files_are_no_labels(tmp_path):
     touch(tmp_path, "out/a_labels.tif", "out/a_overlay.png", "out/.b_labels.tif", "truth/a.tif")
+    touch(tmp_path, "truth/errors/a_errors.png", "out/errors/a_errors.png")
     assert pair(tmp_path) == [("out/a_labels.tif", "truth/a.tif")]
 
 
@@ -88,6 +89,24 @@ def test_names_of_paths_that_go_up_and_down_hold_no_dots(tmp_path):
     write_manifest(tmp_path / "prep/data.csv", [Record(image=p, labels=p) for p in paths])
     found = find_truth(tmp_path / "prep/data.csv", split=None)
     assert [item.name for item in found] == ["raw/a.tif", "prep/gray/b.tif"]
+
+
+def test_two_annotations_of_an_image_are_told_apart(tmp_path):
+    touch(tmp_path, "out/a_labels.tif", "a.tif", "alice/a.tif", "bob/a.tif")
+    records = [
+        Record(image=tmp_path / "a.tif", labels=tmp_path / who / "a.tif")
+        for who in ("alice", "bob")
+    ]
+    write_manifest(tmp_path / "data.csv", records)
+    names = [item.name for item in find_truth(tmp_path / "data.csv", split=None)]
+    assert names == ["a.tif (alice-a)", "a.tif (bob-a)"]
+    assert pair(tmp_path, truth="data.csv") == [
+        ("out/a_labels.tif", "alice/a.tif"),
+        ("out/a_labels.tif", "bob/a.tif"),
+    ]
+    write_manifest(tmp_path / "data.csv", [records[0], records[0]])
+    with pytest.raises(InputError, match=r"a.tif \(a\): is listed twice with the same labels"):
+        find_truth(tmp_path / "data.csv", split=None)
 
 
 def test_truth_without_prediction_is_named(tmp_path):

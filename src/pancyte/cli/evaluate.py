@@ -45,7 +45,8 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     """Score label images in a folder, or a model, against TRUTH.
 
     TRUTH is a folder of label images of the same names; for a MODEL, a manifest, or a folder that
-    holds images and labels.
+    holds images and labels. Where each class has a folder of its own, name them with
+    --set 'classes=["cell","nucleus"]'.
     """
     from pancyte.cli.progress import image_progress
     from pancyte.cli.settings import settings_from_options

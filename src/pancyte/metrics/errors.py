@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pancyte.metrics.matching import matched_pairs
-from pancyte.ops.ids import compact_ids
+from pancyte.ops.ids import compact_ids, map_ids
 from pancyte.ops.overlap import overlap_table
 
 if TYPE_CHECKING:
-    from pancyte.types import BoolArray
+    from pancyte.types import BoolArray, IntArray
 
 TRUE: Final = 1
 FALSE: Final = 2
@@ -32,11 +32,11 @@ class ErrorMap:
     """What is right and wrong in one class plane."""
 
     codes: npt.NDArray[np.uint8]
-    """Of the shape of the labels: 0 background in both; ``TRUE``: an object and its match overlap;
-    ``FALSE``: predicted only; ``MISSED``: annotated only; ``BOTH``: in an annotated object and in a
-    predicted one that do not match."""
+    """Of the shape of the labels, or of their every n-th pixel: 0 background in both; ``TRUE``: an
+    object and its match overlap; ``FALSE``: predicted only; ``MISSED``: annotated only; ``BOTH``:
+    in an annotated object and in a predicted one that do not match."""
     matched_truth: BoolArray
-    """Of the shape of the labels: pixels of annotated objects that have a match."""
+    """Likewise: pixels of annotated objects that have a match."""
     matched_prediction: BoolArray
     """Likewise, of predicted objects."""
     tp: int
@@ -48,7 +48,7 @@ class ErrorMap:
 
 
 def error_map(
-    truth: npt.ArrayLike, prediction: npt.ArrayLike, *, threshold: float = 0.5
+    truth: npt.ArrayLike, prediction: npt.ArrayLike, *, threshold: float = 0.5, step: int = 1
 ) -> ErrorMap:
     """Compare two label arrays of one class pixel by pixel.
 
@@ -58,6 +58,8 @@ def error_map(
         Labels of the same shape, of any number of axes and any integer type.
     threshold
         Smallest IoU of a match, in (0, 1].
+    step
+        The maps have every n-th pixel along each axis; objects are matched by all their pixels.
 
     Returns
     -------
@@ -79,8 +81,8 @@ def error_map(
     """
     table = overlap_table(truth, prediction)
     pairs = matched_pairs(table, threshold)
-    true, _ = compact_ids(truth)
-    found, _ = compact_ids(prediction)
+    true = _places(truth, table.truth_ids, step)
+    found = _places(prediction, table.prediction_ids, step)
     # Place of the partner among the predicted objects, 1..m; 0 has none, and -1 is no id.
     partner = np.zeros(len(table.truth_ids) + 1, np.int32)
     partner[table.truth_index[pairs] + 1] = table.prediction_index[pairs] + 1
@@ -100,3 +102,11 @@ def error_map(
         fp=len(table.prediction_ids) - len(pairs),
         fn=len(table.truth_ids) - len(pairs),
     )
+
+
+def _places(labels: npt.ArrayLike, ids: IntArray, step: int) -> IntArray:
+    """Return every n-th pixel of labels, as the place 1..n of its object among all ids."""
+    array = np.asarray(labels)
+    compact, shown = compact_ids(array[(slice(None, None, step),) * array.ndim])
+    # Small objects may lie between the pixels that are shown.
+    return map_ids(compact, np.searchsorted(np.append(0, ids), shown).astype(np.int32))

@@ -34,6 +34,7 @@ def error_picture(
     *,
     threshold: float = 0.5,
     magnification: int = 1,
+    step: int = 1,
 ) -> UintArray:
     """Draw the objects of one class that were found, invented and missed.
 
@@ -47,10 +48,12 @@ def error_picture(
         Smallest IoU of a match.
     magnification
         Each pixel becomes a square of that many.
+    step
+        Only every n-th row and column is shown. The counts are those of all objects.
 
     Returns
     -------
-    uint8 array of shape (Y * magnification + legend, X * magnification or more, 3)
+    uint8 array of shape (Y / step * magnification + legend, X / step * magnification or more, 3)
         Areas are tinted by :func:`pancyte.metrics.errors.error_map`. The inner contours of
         predicted objects are orange where nothing matches them, else green; those of annotated
         objects that nothing matches are blue. A legend with the counts lies below.
@@ -70,15 +73,16 @@ def error_picture(
     if shape != truth.shape:
         msg = f"Expected image and labels of the same size, but got {shape} and {truth.shape}"
         raise ValueError(msg)
-    found = error_map(truth, prediction, threshold=threshold)
-    picture = _gray(pixels, truth.shape)
+    found = error_map(truth, prediction, threshold=threshold, step=step)
+    shown = (slice(None, None, step), slice(None, None, step))
+    picture = _gray(None if pixels is None else pixels[:, *shown], found.codes.shape)
     tints = np.zeros((max(COLORS) + 1, 3), np.float32)
     tints[list(COLORS)] = list(COLORS.values())
     inside = found.codes > 0
     picture[inside] = np.rint(
         (1 - _OPACITY) * picture[inside] + _OPACITY * tints[found.codes[inside]]
     ).astype(np.uint8)
-    for contour, code in _contours(truth, prediction, found):
+    for contour, code in _contours(truth[shown], prediction[shown], found):
         picture[contour] = COLORS[code]
     picture = magnify(picture, magnification, axes=(0, 1))
     return add_legend(picture, _legend(found, threshold))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,15 +21,14 @@ import numpy.typing as npt
 from pancyte.config import from_mapping
 from pancyte.data.patches import read_pixels, read_record_labels, read_targets
 from pancyte.errors import InputError, UsageError, listed
-from pancyte.io.bitmaps import write_png
 from pancyte.io.checkpoint import MANIFEST_NAME
+from pancyte.io.images import ERRORS_SUFFIX
 from pancyte.io.label_files import read_labels
 from pancyte.metrics.matching import Matching, match
 from pancyte.metrics.summary import ImageMatching, summarize
 from pancyte.ops.labels import clear_border
 from pancyte.runtime import set_threads
-from pancyte.viz.errors import error_picture
-from pancyte.viz.overlay import readable_magnification
+from pancyte.workflows.error_pictures import PICTURES, ErrorNames, draw_errors
 from pancyte.workflows.evaluation import FILES, EvaluateConfig, Evaluation
 from pancyte.workflows.outputs import unique_stems
 from pancyte.workflows.truth import Truth, find_truth, pair_predictions
@@ -42,10 +41,6 @@ if TYPE_CHECKING:
     from pancyte.workflows.outputs import Report
 
 _LOGGER = logging.getLogger(__name__)
-
-PICTURES: Final = "errors"
-"""Folder of the pictures of errors, below that of the scores."""
-_PICTURE_SUFFIX: Final = "_errors.png"
 
 
 def evaluate(
@@ -92,9 +87,8 @@ def evaluate(
     """
     config = config or EvaluateConfig()
     folder = None if out is None else Path(out)
-    found = find_truth(Path(truth), split=config.split)
-    if folder is not None and not overwrite:
-        _check_overwriting(folder)
+    found = find_truth(Path(truth), split=config.split, layout=config.layout)
+    _check_overwriting(folder, overwrite=overwrite)
     segment = _segmenter(predictions, config)
     if segment is None:
         # A split or a manifest may be a part of what was predicted.
@@ -104,18 +98,20 @@ def evaluate(
         items = [item for _, item in pairs]
     else:
         _check_images(found)
-        planes = (segment(item) for item in found)
+        planes = (segment.segment(item) for item in found)
         items = list(found)
     stems = unique_stems([Path(item.name) for item in items])
+    names = ErrorNames(folder) if folder is not None and config.pictures else None
+    if names is not None and segment is not None:
+        names.check(stems, segment.classes)  # before the first image is segmented
     rows: list[ImageMatching] = []
     for done, (item, stem, image) in enumerate(zip(items, stems, planes, strict=True), start=1):
         for plane in _annotated_planes(image, config):
             matching = _match_plane(plane, config)
             rows.append(ImageMatching(item.name, plane.label_class, matching))
-            if folder is not None and config.pictures:
-                name = f"{stem.name}_{plane.label_class}" if len(image.classes) > 1 else stem.name
-                path = folder / PICTURES / stem.with_name(name + _PICTURE_SUFFIX)
-                _draw_errors(path, image.read_pixels, plane)
+            if names is not None:
+                path = names.plan(stem, image.classes)[plane.label_class]
+                draw_errors(path, image.read_pixels(), plane.truth, plane.prediction)
         _LOGGER.debug("%s: scored", item.name)
         if report is not None:
             report(done, len(items), item.name)
@@ -151,6 +147,14 @@ class _Plane:
     prediction: IntArray
 
 
+@dataclass(frozen=True, slots=True)
+class _Segmenter:
+    """A model with its settings."""
+
+    classes: tuple[str, ...]
+    segment: Callable[[Truth], _Planes]
+
+
 def _annotated_planes(planes: _Planes, config: EvaluateConfig) -> Iterator[_Plane]:
     for k, label_class in enumerate(planes.classes):
         truth, prediction = planes.truth[k], planes.prediction[k]
@@ -184,15 +188,6 @@ def _match_block(plane: _Plane, block: tuple[slice, slice], config: EvaluateConf
         truth = clear_border(truth, width=config.border)
         prediction = clear_border(prediction, width=config.border)
     return match(truth, prediction, config.levels)
-
-
-def _draw_errors(
-    path: Path, read: Callable[[], npt.NDArray[np.generic] | None], plane: _Plane
-) -> None:
-    height, width = plane.truth.shape
-    magnification = readable_magnification((height, width))
-    picture = error_picture(read(), plane.truth, plane.prediction, magnification=magnification)
-    write_png(path, picture)
 
 
 def _reader(item: Truth) -> Callable[[], npt.NDArray[np.generic] | None]:
@@ -235,9 +230,7 @@ def _read_pair(path: Path, item: Truth) -> _Planes:
     return _Planes(classes, truth, read.labels, valid, _reader(item))
 
 
-def _segmenter(
-    predictions: Path | str | Model, config: EvaluateConfig
-) -> Callable[[Truth], _Planes] | None:
+def _segmenter(predictions: Path | str | Model, config: EvaluateConfig) -> _Segmenter | None:
     """Return what segments an image with the model; None where it is predictions on disk."""
     if not isinstance(predictions, Path | str):
         return _segmenter_of(predictions, config.predict)
@@ -270,7 +263,7 @@ def _segmenter(
     return _segmenter_of(load_model(settings), mapping)
 
 
-def _segmenter_of(model: Model, settings: Mapping[str, Any]) -> Callable[[Truth], _Planes]:
+def _segmenter_of(model: Model, settings: Mapping[str, Any]) -> _Segmenter:
     from pancyte.workflows.predict import PredictConfig, segment_file  # noqa: PLC0415 - loads torch
 
     config = from_mapping(PredictConfig, settings, where="predict")
@@ -280,7 +273,7 @@ def _segmenter_of(model: Model, settings: Mapping[str, Any]) -> Callable[[Truth]
         truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
         return _Planes(model.classes, truth, found.labels, valid, lambda: read.image.pixels)
 
-    return segment
+    return _Segmenter(model.classes, segment)
 
 
 def _check_images(found: Sequence[Truth]) -> None:
@@ -293,11 +286,11 @@ def _check_images(found: Sequence[Truth]) -> None:
             raise UsageError(msg)
 
 
-def _check_overwriting(folder: Path) -> None:
+def _check_overwriting(folder: Path | None, *, overwrite: bool) -> None:
+    if folder is None or overwrite:
+        return
     there = [name for name in FILES if (folder / name).exists()]
-    there += [
-        f"{PICTURES}/{path.name}" for path in folder.glob(f"{PICTURES}/**/*{_PICTURE_SUFFIX}")
-    ]
+    there += [f"{PICTURES}/{path.name}" for path in folder.glob(f"{PICTURES}/**/*{ERRORS_SUFFIX}")]
     if there:
         msg = (
             f"{folder}: would overwrite {listed(there)}. Choose another folder, or add "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from pancyte.config import to_mapping
+from pancyte.data.folders import Layout
 from pancyte.io.tables import write_csv, write_json
 from pancyte.metrics.matching import THRESHOLDS
 from pancyte.metrics.summary import (
@@ -48,6 +49,11 @@ class EvaluateConfig:
     its own; None is what the protocol says."""
     split: str | None = None
     """Split of the manifest to score; None is all of it."""
+    classes: tuple[str, ...] = ()
+    """Names of the folders of the classes, where each class of the truth has a folder of its own
+    inside of that of the labels, or beside that of the images; empty where one file holds all."""
+    masks_subdir: str = ""
+    """Folder of any depth inside the folder of labels that holds the truth."""
     device: str = "auto"
     """Where a model runs; predictions on disk need none."""
     predict: Mapping[str, Any] = field(default_factory=dict)
@@ -71,6 +77,13 @@ class EvaluateConfig:
             raise ValueError(msg)
         if self.block is not None and self.block < 1:
             raise ValueError(f"Expected block to be at least 1 pixel, but got {self.block}")
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where a folder of truth has its labels; None where its own names tell."""
+        if not (self.classes or self.masks_subdir):
+            return None
+        return Layout(self.masks_subdir, self.classes)
 
     @property
     def border(self) -> int:

@@ -7,14 +7,23 @@ with or without suffix and label ending.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pancyte.data.folders import IMAGE_FOLDERS, LABEL_ENDINGS, SPLIT_FOLDERS, pair_folder
+from pancyte.data.folders import (
+    IMAGE_FOLDERS,
+    LABEL_ENDINGS,
+    SPLIT_FOLDERS,
+    Layout,
+    Pairing,
+    pair_folder,
+)
 from pancyte.data.records import Record, read_manifest, select_split
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.files import absolute
+from pancyte.io.images import LABELS_SUFFIX, is_drawn
 from pancyte.io.raster import SUFFIXES
 
 if TYPE_CHECKING:
@@ -24,8 +33,6 @@ _LOGGER = logging.getLogger(__name__)
 
 _NAMED: Final = 5
 """How many files an error message names before it counts the rest."""
-_PREDICTED: Final = "_labels.tif"
-_NO_LABELS: Final = "_overlay.png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +46,35 @@ class Truth:
     """The record of the image; where only labels are known, its image is the path of these."""
 
 
-def find_truth(path: Path, *, split: str | None) -> tuple[Truth, ...]:
+def find_truth(path: Path, *, split: str | None, layout: Layout | None = None) -> tuple[Truth, ...]:
     """Return the annotated images of a manifest, a folder, or one file.
+
+    Parameters
+    ----------
+    path
+        Where they are.
+    split
+        Split of the manifest, or of the folder, whose images are taken; None takes all.
+    layout
+        Where the labels lie in a folder of their own, or those of each class; None: in none.
 
     Raises
     ------
     InputError
         Nothing is there, or it holds no labels.
     UsageError
-        A split is asked for where there is none of that name.
+        A split is asked for where there is none of that name, or a layout where there is no folder.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder of truth. Check the path.")
+    if layout is not None and not path.is_dir():
+        msg = (
+            f"{path}: masks_subdir and classes say how a folder is laid out, but this is no "
+            "folder. Leave them out."
+        )
+        raise UsageError(msg)
     if path.is_dir():
-        records = _folder_records(path)
+        records = _folder_records(path, layout)
     elif path.suffix.lower() == ".csv":
         records = read_manifest(path)
     else:
@@ -67,7 +89,7 @@ def find_truth(path: Path, *, split: str | None) -> tuple[Truth, ...]:
     records = tuple(record for record in records if record.labels is not None)
     if not records:
         raise InputError(f"{path}: no image has labels, so there is nothing to score against.")
-    names = _short_names([record.image for record in records])
+    names = _names(records)
     return tuple(
         Truth(name, record.labels, record)
         for name, record in zip(names, records, strict=True)
@@ -117,7 +139,7 @@ def pair_predictions(
     if lonely:
         msg = (
             f"{predictions}: {len(lonely)} of {len(truth)} label images have no prediction: "
-            f"{_listed(lonely)}. Expected for example {lonely[0].stem}{_PREDICTED}, but "
+            f"{_listed(lonely)}. Expected for example {lonely[0].stem}{LABELS_SUFFIX}, but "
             f"{'all predictions have a truth' if not spare else f'found {_listed(spare)}'}."
         )
         raise InputError(msg)
@@ -132,16 +154,21 @@ def pair_predictions(
     return pairs
 
 
-def _folder_records(folder: Path) -> tuple[Record, ...]:
+def _folder_records(folder: Path, layout: Layout | None) -> tuple[Record, ...]:
+    if layout is not None:
+        return _paired(pair_folder(folder, layout))
     names = {path.name.lower() for path in folder.iterdir() if path.is_dir()}
     files = _label_files(folder)
     marked = [path for path in files if _parts(path)[-1] != path.stem]
     has_folders = bool(names & {*SPLIT_FOLDERS} or (names & {*IMAGE_FOLDERS}))
     if has_folders or 0 < len(marked) < len(files):
-        pairing = pair_folder(folder)
-        pairing.check_complete()
-        return pairing.records
+        return _paired(pair_folder(folder))
     return tuple(Record(image=path, labels=path) for path in files)
+
+
+def _paired(pairing: Pairing) -> tuple[Record, ...]:
+    pairing.check_complete()
+    return pairing.records
 
 
 def _label_files(folder: Path) -> list[Path]:
@@ -150,10 +177,10 @@ def _label_files(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
         and path.is_file()
-        and not path.name.endswith(_NO_LABELS)
+        and not is_drawn(path)
         and not path.name.startswith(".")
     )
-    predicted = [path for path in files if path.name.endswith(_PREDICTED)]
+    predicted = [path for path in files if path.name.endswith(LABELS_SUFFIX)]
     if not files:
         raise InputError(f"{folder}: expected label images, but found none. Check the path.")
     return predicted or files
@@ -176,13 +203,42 @@ def _endings(image: Path) -> Iterator[tuple[str, ...]]:
 def _check_once(pairs: Iterable[tuple[Path, Truth]]) -> None:
     used: dict[Path, Truth] = {}
     for file, item in pairs:
-        if file in used:
+        # Two annotations of one image are both held against what was found in it.
+        if file in used and used[file].record.image != item.record.image:
             msg = (
                 f"{file}: fits two label images, {used[file].labels} and {item.labels}. Keep the "
-                "folders of the images in the folder of predictions, as predict does."
+                "folders of the images in the folder of predictions, as predict does. Where these "
+                "folders hold a class each, give the folder above them that holds the images too, "
+                "and --set 'classes=[...]'."
             )
             raise InputError(msg)
         used[file] = item
+
+
+def _names(records: Sequence[Record]) -> list[str]:
+    """Return a name for each record; where several annotated an image, with that of its labels."""
+    by_name: dict[str, list[int]] = {}
+    names = _short_names([record.image for record in records])
+    for place, name in enumerate(names):
+        by_name.setdefault(name, []).append(place)
+    for name, places in by_name.items():
+        if len(places) > 1:
+            labels = _short_names([records[k].labels or records[k].image for k in places])
+            for place, path in zip(places, labels, strict=True):
+                annotation = Path(path).with_suffix("").as_posix().replace("/", "-")
+                names[place] = f"{name} ({annotation})"
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        msg = (
+            f"{listed(twice)}: is listed twice with the same labels, and would count twice. Remove "
+            "one of the rows."
+        )
+        raise InputError(msg)
+    return names
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return listed(paths, most=_NAMED)
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
@@ -192,8 +248,3 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
     while all(len(p) > shared for p in parents) and len({p[shared] for p in parents}) == 1:
         shared += 1
     return [Path(*absolute(path).parts[shared:]).as_posix() for path in paths]
-
-
-def _listed(paths: Sequence[Path]) -> str:
-    rest = len(paths) - _NAMED
-    return ", ".join(map(str, paths[:_NAMED])) + (f" and {rest} more" if rest > 0 else "")
