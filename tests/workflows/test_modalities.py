@@ -16,7 +16,7 @@ from pancyte.data.modality import Clustering
 from pancyte.data.records import Record, read_manifest, write_manifest
 from pancyte.errors import InputError, UsageError
 from pancyte.inference.model import Model
-from pancyte.io.images import read_image
+from pancyte.io.images import find_images, read_image
 from pancyte.tasks.flow import FlowTask
 from pancyte.workflows.modalities import discover_modalities
 
@@ -82,11 +82,27 @@ def test_nothing_is_overwritten_unless_asked_for(manifest, model) -> None:
     with pytest.raises(UsageError, match="exists already"):
         discover_modalities(manifest, manifest, model=model)
     out = manifest.parent / "o.csv"
-    out.with_suffix("").mkdir()
+    sheets = out.with_name("o.modalities")
+    sheets.mkdir()
+    (sheets / "cluster_7.png").touch()
     with pytest.raises(UsageError, match="exists already"):
         discover_modalities(manifest, out, model=model)
     discover_modalities(manifest, out, model=model, clustering=TWO, overwrite=True)
     assert out.is_file()
+    assert sorted(path.name for path in sheets.iterdir()) == ["cluster_1.png", "cluster_2.png"]
+    (sheets / "notes.txt").touch()
+    with pytest.raises(UsageError, match=r"o\.modalities: expected nothing but the sheets.*notes"):
+        discover_modalities(manifest, out, model=model, clustering=TWO, overwrite=True)
+
+
+def test_sheets_lie_beside_the_manifest_and_never_among_the_images(manifest, model) -> None:
+    images = manifest.parent / "data"
+    images.mkdir()
+    (images / "kept.txt").touch()
+    out = images.with_suffix(".csv")
+    discover_modalities(manifest, out, model=model, clustering=TWO)
+    assert [path.name for path in images.iterdir()] == ["kept.txt"]
+    assert not [path for path in find_images(manifest.parent) if "cluster" in path.name]
 
 
 def test_wrong_names_and_images_are_refused(manifest, model) -> None:

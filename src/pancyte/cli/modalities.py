@@ -31,7 +31,7 @@ def _number_or_auto(text: str) -> int | str:
     required=True,
     metavar="CSV",
     type=click.Path(path_type=Path),
-    help="Manifest to write; pictures of the clusters go into a folder of that name.",
+    help="Manifest to write; pictures of the clusters go into NAME.modalities beside it.",
 )
 @click.option(
     "--model",

@@ -17,10 +17,11 @@ import numpy as np
 from pancyte.data.modality import Clustering, Clusters, cluster_embeddings, order_by_typicality
 from pancyte.data.patches import read_pixels
 from pancyte.data.records import Record, read_manifest, write_manifest
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, listed
 from pancyte.inference.embedding import embed_image
 from pancyte.inference.model import Model
 from pancyte.io.bitmaps import write_png
+from pancyte.io.images import SHEETS_SUFFIX
 from pancyte.viz.contact_sheet import contact_sheet, thumbnail
 from pancyte.workflows.models import load
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 _PICTURES: Final = 24
+_CLUSTER: Final = "cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,14 @@ def discover_modalities(
     manifest
         Of images with or without labels.
     out
-        The manifest to write (.csv), with all other columns as they were; a folder of the same name
-        without .csv gets a contact sheet of each cluster, its most typical images first.
+        The manifest to write (.csv), with all other columns as they were. A folder beside it,
+        ``NAME.modalities``, gets a contact sheet of each cluster, its most typical images first.
     model
         Whose encoder compares the images: a model, a name or a folder; None is the bundled model.
     clustering
         How many clusters.
     overwrite
-        Whether an existing manifest and existing pictures may be replaced.
+        Whether an existing manifest and existing sheets may be replaced.
     on_image
         Called with (number done, number of all, name) after each image.
 
@@ -101,12 +103,13 @@ def discover_modalities(
     Raises
     ------
     UsageError
-        ``out`` is no .csv file or exists, or the model has no encoder to compare images by.
+        ``out`` is no .csv file or exists, the folder of the sheets holds something else, or the
+        model has no encoder to compare images by.
     InputError
         An image cannot be read, or has more channels than the model takes.
     """
     clustering = Clustering() if clustering is None else clustering
-    folder = out.with_suffix("")
+    folder = out.with_name(out.stem + SHEETS_SUFFIX)
     _check_out(manifest, out, folder, overwrite=overwrite)
     records = read_manifest(manifest)
     # float32: the clusters must not depend on whether this machine is fast in another precision.
@@ -119,6 +122,8 @@ def discover_modalities(
         for record, number in zip(records, clusters, strict=True)
     )
     folder.mkdir(parents=True, exist_ok=True)
+    for old in _sheets(folder):  # there may have been more clusters
+        old.unlink()
     sheets = []
     for number, name in enumerate(names):
         places = order_by_typicality(embeddings, clusters, number)[:_PICTURES]
@@ -146,6 +151,19 @@ def _check_out(manifest: Path, out: Path, folder: Path, *, overwrite: bool) -> N
             msg = f"{path}: exists already. Choose another name, or allow overwriting it."
             raise UsageError(msg)
 
+    others = sorted(set(folder.iterdir()) - set(_sheets(folder))) if folder.exists() else []
+    if others:
+        msg = (
+            f"{folder}: expected nothing but the sheets of an earlier run, which are replaced, but "
+            f"got {listed([path.name for path in others])}. Move that away, or choose another name."
+        )
+        raise UsageError(msg)
+
+
+def _sheets(folder: Path) -> list[Path]:
+    """Return the sheets of an earlier run."""
+    return [path for path in folder.glob(f"{_CLUSTER}_*.png") if path.is_file()]
+
 
 def _embed(
     model: Model, records: Sequence[Record], on_image: Callable[[int, int, str], None] | None
@@ -167,7 +185,7 @@ def _embed(
 def _names(clusters: Clusters) -> tuple[str, ...]:
     number = int(clusters.max()) + 1
     width = len(str(number))
-    return tuple(f"cluster {k:0{width}d}" for k in range(1, number + 1))
+    return tuple(f"{_CLUSTER} {k:0{width}d}" for k in range(1, number + 1))
 
 
 def _agreement(records: Sequence[Record], clusters: Clusters) -> float | None:
