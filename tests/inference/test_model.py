@@ -194,6 +194,40 @@ def test_objects_of_a_size_outside_of_training_are_said(caplog):
     assert model.segment(image_of_discs((200, 200), 30.0)).warnings == ()
 
 
+def test_the_size_is_estimated_by_one_network_without_flips():
+    class Counting(BandNetwork):
+        looks = 0
+
+        def forward(self, images):
+            self.looks += 1
+            return super().forward(images)
+
+    def looks(flips, *others):
+        one, more = Counting(15.0, 60.0), [Counting(15.0, 60.0) for _ in others]
+        members = tuple(Model(BrightTask(), network) for network in more)
+        model = Model(BrightTask(), one, flips=flips, others=members)
+        found = model.segment(image_of_discs((240, 240), 30.0))
+        assert found.objects.num_objects == 16
+        return one.looks, *(network.looks for network in more)
+
+    (plain,) = looks(1)
+    assert plain > 1
+    assert looks(8) == (plain + 8,)
+    assert looks(1, "other") == (plain + 1, 1)
+
+
+def test_sizes_outside_of_the_training_of_any_model_are_said():
+    def trained(low, high, **settings):
+        manifest = {"provenance": {"diameters": [low, 30.0, high]}}
+        return Model(NATIVE, BrightNetwork(), manifest=manifest, **settings)
+
+    image = image_of_discs((200, 200), 25.0)
+    for other, words in ((28.0, "outside of the 28 to 50"), (10.0, None), (70.0, None)):
+        both = trained(20.0, 60.0, others=(trained(other, other + 22.0),))
+        warnings = both.segment(image).warnings
+        assert (words in warnings[0]) if words else not warnings
+
+
 def test_a_scale_beyond_what_is_possible_is_said():
     found = band_model().segment(image_of_discs((40, 40), 20.0), diameter=1.0)
 

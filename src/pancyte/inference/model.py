@@ -125,9 +125,10 @@ class Model:
         Notes
         -----
         Without ``diameter`` the image is segmented at two or three scales, large images in samples
-        of 4 megapixels. Memory in bytes: 4 * (K + C) for each pixel of the image, that is labels
-        and pixels, and for each pixel of the image (of a block of it, where it is decoded in
-        blocks) about 12 * K for the maps and 30 for decoding; and what one tile needs.
+        of 4 megapixels; of several models the first does that, without flips. Memory in bytes:
+        4 * (K + C) for each pixel of the image, that is labels and pixels, and for each pixel of
+        the image (of a block of it, where it is decoded in blocks) about 12 * K for the maps and
+        30 for decoding; and what one tile needs.
         """
         image, notes = open_source(source, axes=axes, channels=channels, spacing=spacing)
         try:
@@ -144,6 +145,7 @@ class Model:
             view,
             tiling=self.tiling,
             blocks=self.blocks,
+            scout=self._scout(),
             large=None if self.trained_diameters is None else self.trained_diameters[2],
             on_tile=on_tile,
         )
@@ -162,6 +164,21 @@ class Model:
     def _predictor(self) -> Predictor:
         members = tuple((model.task, model.network) for model in (self, *self.others))
         return Predictor(members, choose_symmetries(self.flips), self.precision)
+
+    def _scout(self) -> Predictor | None:
+        """Return what estimates the scale; None where that is what finds the objects."""
+        alone = Predictor(((self.task, self.network),), precision=self.precision)
+        is_plain = not self.others and choose_symmetries(self.flips) == alone.symmetries
+        return None if is_plain else alone
+
+    def _known_sizes(self) -> tuple[float, float] | None:
+        """Return the least and largest diameter that all models were trained on, if any two are."""
+        ranges = [model.trained_diameters for model in (self, *self.others)]
+        known = [sizes for sizes in ranges if sizes is not None]
+        if not known:
+            return None
+        least, largest = max(sizes[0] for sizes in known), min(sizes[2] for sizes in known)
+        return (least, largest) if least <= largest else (known[0][0], known[0][2])
 
     def _settle(self, passes: Passes, diameter: float | None) -> Settled:
         target = self.task.preprocessing.diameter
@@ -197,12 +214,12 @@ class Model:
                 f"The objects found have a median diameter of {typical:.0f} pixels, but "
                 f"{diameter:g} was given. Check the diameter, or leave it out to estimate it."
             )
-        trained = self.trained_diameters
-        if trained is not None and not trained[0] <= typical * scale <= trained[2]:
+        trained = self._known_sizes()
+        if trained is not None and not trained[0] <= typical * scale <= trained[1]:
             used = "given" if diameter is not None else "estimated"
             warnings.append(
                 f"The objects have a median diameter of {typical * scale:.0f} pixels as the "
-                f"network sees them, outside of the {trained[0]:.0f} to {trained[2]:.0f} that it "
+                f"network sees them, outside of the {trained[0]:.0f} to {trained[1]:.0f} that it "
                 f"was trained on. The image was resized by {scale:.3g}"
                 + (f", for a diameter of {believed:.0f} pixels that was {used}" if believed else "")
                 + ". The result may be poor; give the diameter in pixels."

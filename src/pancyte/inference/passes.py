@@ -40,11 +40,14 @@ class Passes:
     """The image at its own scale."""
     tiling: Tiling
     blocks: Blocks
+    scout: Predictor | None = None
+    """Looks at the tiles where only the scale is estimated, for which one network and no flips
+    suffice; None: ``predictor``."""
     large: float | None = None
     """Diameter of large objects in pixels of the network's input; None where it is not known."""
     on_tile: Callable[[int, int], None] | None = None
     """Called with the number of finished tiles and that of all tiles of a pass."""
-    _latest: dict[float, Segmentation] = field(default_factory=dict)
+    _latest: dict[tuple[Predictor, float], Segmentation] = field(default_factory=dict)
 
     def settle(self, target: float) -> Settled:
         """Estimate the scale at which objects have the target diameter."""
@@ -52,18 +55,23 @@ class Passes:
 
     def segment(self, scale: float) -> Segmentation:
         """Segment the whole image at a scale; labels have the image's own size."""
-        if scale not in self._latest:
+        return self._whole(scale, self.predictor)
+
+    def _whole(self, scale: float, predictor: Predictor) -> Segmentation:
+        key = predictor, scale
+        if key not in self._latest:
             for old in list(self._latest)[:-1]:
                 del self._latest[old]
-            self._latest[scale] = self._segment(self.view, scale)
-        return self._latest[scale]
+            self._latest[key] = self._segment(self.view, scale, predictor)
+        return self._latest[key]
 
     def _probe(self, scale: float) -> Probe:
+        scout = self.scout or self.predictor
         windows = sample_windows(self.view.shape, scale, most_pixels=_SAMPLE_PIXELS)
         if len(windows) == 1:
-            parts = [self.segment(scale)]
+            parts = [self._whole(scale, scout)]
         else:
-            parts = [self._segment(self.view.cropped(window), scale) for window in windows]
+            parts = [self._segment(self.view.cropped(window), scale, scout) for window in windows]
         tables = [measured(part) for part in parts]
         objects = ObjectTable(
             {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
@@ -72,10 +80,10 @@ class Passes:
         size = sum(part.labels.size for part in parts)
         return Probe(scale, median_diameter(objects), covered / size)
 
-    def _segment(self, view: View, scale: float) -> Segmentation:
+    def _segment(self, view: View, scale: float, predictor: Predictor) -> Segmentation:
         shape = view.shape
         resized = view.resized(scaled_shape(shape, scale))
-        maps = TiledMaps(self.predictor, resized, tiling=self.tiling, on_tile=self.on_tile)
+        maps = TiledMaps(predictor, resized, tiling=self.tiling, on_tile=self.on_tile)
         # Contours are as fine as the image where the network saw less of it. Where it saw more,
         # objects are found in what it saw, and made smaller.
         finer = min(scale, 1.0)
