@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 KINDS = (
     "empty", "pixel", "touching", "blobs", "rings", "nested", "border", "many", "noise",
     "full", "thin",
 )  # fmt: skip
+VOLUME_KINDS = ("empty", "voxel", "touching", "blobs", "border", "noise", "full", "sheets")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -65,6 +67,30 @@ def cells(*, max_side=96, min_diameter=8, max_diameter=24):
     )
 
 
+@st.composite
+def label_volumes(draw, *, max_side=14, kinds=VOLUME_KINDS):
+    """One volume (Z, Y, X) of labels, flat or long in one axis as it comes."""
+    shape = tuple(draw(st.integers(1, max_side)) for _ in range(3))
+    rng = np.random.default_rng(draw(SEEDS))
+    kind = draw(st.sampled_from(kinds))
+    volume = np.zeros(shape, np.int32)
+    if kind == "voxel":
+        volume[tuple(rng.integers(shape))] = 1
+    elif kind == "touching":
+        volume = voronoi_volume(shape, int(rng.integers(4, 9)), rng)
+    elif kind == "blobs":
+        volume = (gaussian_filter(rng.normal(size=shape), 1.2) > 0).astype(np.int32)
+    elif kind == "border":
+        volume[0], volume[:, -1], volume[..., 0] = 1, 2, 3
+    elif kind == "noise":
+        volume = rng.integers(0, 3, shape).astype(np.int32)
+    elif kind == "full":
+        volume[:] = 1
+    elif kind == "sheets":
+        volume[:, ::2] = 1 + np.arange(len(volume[0, ::2]))[:, None]
+    return frozen(consecutive(volume))
+
+
 def make_labels(kind, shape, rng):
     """One plane of the given kind, ids 1..n."""
     plane = np.zeros(shape, np.int32)
@@ -101,6 +127,17 @@ def voronoi_cells(shape, diameter, rng, *, gap=0.15):
     ids[rng.random(num_seeds) < gap] = 0
     inside = apart.min(-1) < (0.75 * diameter) ** 2
     return consecutive(np.where(inside, ids[nearest], 0).astype(np.int32))
+
+
+def voronoi_volume(shape, diameter, rng, *, gap=0.15):
+    """The same in a volume (Z, Y, X)."""
+    place = np.stack(np.indices(shape), -1)
+    seeds = rng.random((max(1, round(np.prod(shape) / (0.6 * diameter**3))), 3)) * shape
+    apart = ((place[..., None, :] - seeds) ** 2).sum(-1)
+    ids = np.arange(1, len(seeds) + 1)
+    ids[rng.random(len(seeds)) < gap] = 0
+    inside = apart.min(-1) < (0.75 * diameter) ** 2
+    return consecutive(np.where(inside, ids[apart.argmin(-1)], 0).astype(np.int32))
 
 
 def draw_rings(plane, rng, *, fill):

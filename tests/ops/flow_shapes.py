@@ -99,25 +99,26 @@ def round_trip(labels, *, field="geodesic", decoding=None):
 
 
 def euler_tracks(flow, starts, sinks, object_of_start, components):
-    """Plain steps of bilinear reading: the ends, and which tracks ever left their object.
+    """Plain steps of linear reading: the ends, which tracks ever left their object, their lengths.
 
     A second, slow implementation beside the one that is tested: no joining, no halving of steps.
     """
-    height, width = components.shape
-    padded = np.pad(flow.astype(float), ((0, 0), (0, 1), (0, 1)))
+    last = np.array(components.shape)[:, None] - 1
+    padded = np.pad(flow.astype(float), ((0, 0), *[(0, 1)] * components.ndim))
     places, left = starts.astype(float), np.zeros(starts.shape[1], bool)
-    moving = np.arange(starts.shape[1])
+    lengths, moving = np.zeros(starts.shape[1]), np.arange(starts.shape[1])
     for _ in range(4 * int((components > 0).sum()) + 100):
         place = places[:, moving]
         low = np.floor(place).astype(int)
         part = place - low
         step = np.zeros_like(place)
-        for down in (0, 1):
-            for right in (0, 1):
-                weight = abs(1 - down - part[0]) * abs(1 - right - part[1])
-                step += weight * padded[:, low[0] + down, low[1] + right]
-        place = np.clip(place + step, 0, [[height - 1], [width - 1]])
+        for corner in np.ndindex(*[2] * components.ndim):
+            side = np.array(corner)[:, None]
+            weight = abs(1 - side - part).prod(axis=0)
+            step += weight * padded[(slice(None), *(low + side))]
+        place = np.clip(place + step, 0, last)
         places[:, moving] = place
+        lengths[moving] += np.linalg.norm(step, axis=0)
         # Half way between two pixels, the track is at both.
         near, also = (
             np.floor(place + 0.5 - 1e-6).astype(int),
@@ -125,8 +126,8 @@ def euler_tracks(flow, starts, sinks, object_of_start, components):
         )
         own = object_of_start[moving]
         left[moving] |= (components[tuple(near)] != own) & (components[tuple(also)] != own)
-        there = np.hypot(*(place - sinks[:, moving])) < 0.3
-        moving = moving[~there & (np.hypot(*step) > 1e-4)]
+        there = np.linalg.norm(place - sinks[:, moving], axis=0) < 0.3
+        moving = moving[~there & (np.linalg.norm(step, axis=0) > 1e-4)]
         if not len(moving):
             break
-    return places, left
+    return places, left, lengths

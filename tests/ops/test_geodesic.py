@@ -47,7 +47,7 @@ def check_tracks(labels, *, may_leave=0):
     length = np.hypot(*flow)[inside]
     np.testing.assert_allclose(length[~at_sink], 1, atol=0.01)
     assert (length[at_sink] == 0).all()
-    ends, left = euler_tracks(flow, starts, sinks, own, components.labels)
+    ends, left, _ = euler_tracks(flow, starts, sinks, own, components.labels)
     assert np.hypot(*(ends - sinks)).max() <= 1
     assert left.sum() <= may_leave
 
