@@ -8,16 +8,25 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 
-from arrays import SMALL_PITCH, Array, noisy_prediction, touching_cells
+from arrays import (
+    SMALL_PITCH,
+    Array,
+    noisy_prediction,
+    touching_cells,
+    touching_cells_in_volume,
+)
 from pancyte.metrics.matching import match
 from pancyte.ops.flow import FlowDecoding, decode_flow, labels_to_flow
 from pancyte.viz.errors import error_picture
+from pancyte.viz.overlay import overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Inputs = tuple[Array, ...]
 MEGAPIXEL = 1e6
+VOLUME = (64, 256, 256)
+MEGAVOXELS = 64 * 256 * 256 / 1e6
 THREE = (0.5, 0.75, 0.9)
 
 
@@ -80,9 +89,25 @@ def error_png(truth: Array, found: Array, pixels: Array) -> object:
     return imagecodecs.png_encode(error_picture(pixels, truth, found), level=6)
 
 
+def contours(truth: Array, _: Array, pixels: Array) -> object:
+    """The picture of the contours of all objects."""
+    return overlay(pixels, truth[None])
+
+
 def predicted_maps(side: int) -> Inputs:
     """A noisy field (2, Y, X) and a foreground probability (Y, X)."""
     labels = touching_cells(side)
+    return noisy_prediction(labels_to_flow(labels), (labels > 0).astype(np.float32))
+
+
+def volume() -> Inputs:
+    """One label volume."""
+    return (touching_cells_in_volume(VOLUME),)
+
+
+def predicted_volume() -> Inputs:
+    """A noisy field (3, Z, Y, X) and a foreground probability (Z, Y, X)."""
+    (labels,) = volume()
     return noisy_prediction(labels_to_flow(labels), (labels > 0).astype(np.float32))
 
 
@@ -114,6 +139,21 @@ def cellpose_decode(flow: Array, foreground: Array) -> object:
 
     logit = np.log(foreground / (1 - foreground))
     return dynamics.compute_masks(5 * flow, logit, flow_threshold=0.4, min_size=15)
+
+
+def cellpose_flow_in_volume(labels: Array) -> object:
+    """Cellpose's field of a volume."""
+    from cellpose import dynamics
+
+    return dynamics.masks_to_flows_gpu_3d(labels)
+
+
+def cellpose_decode_in_volume(flow: Array, foreground: Array) -> object:
+    """Cellpose's decoding of a volume, which makes no check of errors."""
+    from cellpose import dynamics
+
+    logit = np.log(foreground / (1 - foreground))
+    return dynamics.compute_masks(5 * flow, logit, do_3D=True, min_size=15)
 
 
 def cellpose_precision(truth: Array, found: Array) -> object:
@@ -180,6 +220,32 @@ CASES = (
         megabytes=30 * 2048**2 / MEGAPIXEL,
     ),
     Case(
+        "labels to diffusion field, 64 x 256 x 256",
+        volume,
+        labels_to_flow,
+        {"cellpose": cellpose_flow_in_volume},
+        faster=100,
+        megabytes=25 * MEGAVOXELS,
+        slow=True,
+    ),
+    Case(
+        "labels to geodesic field, 64 x 256 x 256",
+        volume,
+        geodesic,
+        {"our diffusion": labels_to_flow},
+        faster=1,
+        megabytes=25 * MEGAVOXELS,
+    ),
+    Case(
+        "decode with error check, 64 x 256 x 256",
+        predicted_volume,
+        decode,
+        {"cellpose": cellpose_decode_in_volume},
+        faster=20,
+        megabytes=30 * MEGAVOXELS,
+        slow=True,
+    ),
+    Case(
         "match at 1 threshold, 2048",
         lambda: cell_pair(2048),
         match_at(0.5),
@@ -212,6 +278,12 @@ CASES = (
         many_pair,
         match_at(0.1),
         seconds=10.0,
+    ),
+    Case(
+        "picture of contours of 500 cells, 1944 x 2592",
+        phase_picture,
+        contours,
+        seconds=2.0,
     ),
     Case(
         "picture of errors of 500 cells, 1944 x 2592",
