@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pancyte.config import from_mapping, to_mapping
-from pancyte.errors import (
-    ConfigError,
-    InputError,
-    PartialError,
-    ResourceError,
-    UsageError,
-    listed,
-    near_miss,
-)
+from pancyte.errors import InputError, PartialError, ResourceError, UsageError, listed
 from pancyte.inference.inputs import reading_notes
 from pancyte.io.bitmaps import write_png
 from pancyte.io.files import remove_stale, sha256_file
@@ -34,6 +25,7 @@ from pancyte.io.label_files import write_labels
 from pancyte.ops.selection import keep_objects
 from pancyte.runtime import using_threads, warm_up
 from pancyte.tasks import Task
+from pancyte.workflows.decoding import change_decoding
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.models import load
 from pancyte.workflows.outputs import (
@@ -52,7 +44,7 @@ from pancyte.workflows.predict_config import PredictConfig
 from pancyte.workflows.results import Results, with_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pancyte.inference.model import Model
     from pancyte.types import FloatArray, Segmentation
@@ -184,31 +176,9 @@ def load_model(config: PredictConfig) -> Model:
     """
     model = load(config.model, device=config.device, precision=config.precision)
     mapping = to_mapping(model.task)
-    of_class = {name: config.decoding[name] for name in model.classes if name in config.decoding}
-    general = {key: value for key, value in config.decoding.items() if key not in of_class}
-    _check_of_classes({**general, **of_class}, model.classes)
-    mapping["decoding"] = {**mapping.get("decoding", {}), **general}
-    for name, changes in of_class.items():
-        before = mapping.setdefault("class_decoding", {})
-        before[name] = {**before.get(name, {}), **changes}
+    change_decoding(mapping, config.decoding, model.classes)
     task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
     return replace(model, task=task, tiling=config.tiling, flips=config.flips, blocks=config.blocks)
-
-
-def _check_of_classes(decoding: Mapping[str, Any], classes: tuple[str, ...]) -> None:
-    for name, value in decoding.items():
-        if name in classes and not isinstance(value, Mapping):
-            msg = (
-                f"decoding.{name}: expected settings of this class, such as "
-                f"decoding.{name}.min_size=20, but got {value!r}."
-            )
-            raise ConfigError(msg)
-        if name not in classes and isinstance(value, Mapping):
-            msg = (
-                f"decoding.{name}: the model has no class {name!r}, only {', '.join(classes)}."
-                f"{near_miss(name, classes)}"
-            )
-            raise ConfigError(msg)
 
 
 def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, Any]:
