@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import cc3d
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image as PillowImage
 from tests.blobs import spots
 
 from pancyte.cli import init as command
 from pancyte.cli.exits import run
 from pancyte.config import read_config
-from pancyte.data.records import read_manifest
+from pancyte.data.folders import pair_folder
+from pancyte.data.records import read_manifest, write_manifest
 from pancyte.errors import ConfigError, InputError, UsageError
 from pancyte.io.label_files import write_labels
 from pancyte.workflows.init import look_at, propose, write_choices
@@ -73,6 +76,10 @@ def test_folders_of_classes_are_found(tmp_path):
         path.unlink()
     found = look_at(tmp_path)
     assert found.class_folders == found.classes == ("cell", "nucleus")
+    wrong = Choices(data=tmp_path, classes=("cell", "nukleus"))
+    expected = r"labels in the folders cell, nucleus, but got 'nukleus'\. Did you mean 'nucleus'\?"
+    with pytest.raises(UsageError, match=expected):
+        write_choices(wrong, found, tmp_path / "config.toml")
     config = written(tmp_path, tmp_path / "config.toml")
     assert config.task.classes == ("cell", "nucleus")
     assert len(read_manifest(tmp_path / "config.csv")[0].class_labels) == 2
@@ -120,6 +127,54 @@ def test_too_few_images_are_all_trained_on(tmp_path):
     config = written(make_folder(tmp_path / "data", number=2), tmp_path / "config.toml")
     assert config.validation.every == 0
     assert {record.split for record in read_manifest(tmp_path / "config.csv")} == {"train"}
+
+
+@pytest.mark.parametrize("splits", [("train", "train", "test"), ("", "", "")])
+def test_a_manifest_without_validation_validates_nothing_and_says_so(folder, tmp_path, splits):
+    records = pair_folder(folder).records
+    path = tmp_path / "mine.csv"
+    write_manifest(path, [replace(r, split=s) for r, s in zip(records, splits, strict=False)])
+    config = written(path, tmp_path / "config.toml")
+    assert (config.data[0].path, config.validation.every) == (path, 0)
+    text = (tmp_path / "config.toml").read_text()
+    assert "No image has the split val" in text
+    assert "too few images" not in text
+
+
+def test_what_is_wrong_with_labels_is_said(folder):
+    PillowImage.new("L", (80, 70)).save(folder / "masks" / "0.png")
+    with pytest.raises(InputError, match="0.png and 0.tif have the same name without suffix"):
+        look_at(folder)
+
+
+def test_an_encoder_that_does_not_exist_is_refused(folder, tmp_path):
+    with pytest.raises(UsageError, match=r"encoder: There is no encoder 'resnet43'. Did you mean"):
+        written(folder, tmp_path / "config.toml", encoder="resnet43")
+    assert not (tmp_path / "config.toml").exists()
+    assert not (tmp_path / "config.csv").exists()
+
+
+def test_classes_that_the_labels_do_not_have_are_refused(tmp_path):
+    folder = make_folder(tmp_path / "data", classes=("nucleus", "cell"))
+    found = look_at(folder)
+    with pytest.raises(UsageError, match=r"of the classes nucleus, cell, but got 'nuclei'"):
+        write_choices(
+            Choices(data=folder, classes=("cell", "nuclei")), found, tmp_path / "config.toml"
+        )
+
+
+@pytest.mark.parametrize("classes", [("cell", "nucleus"), ("nucleus", "cell")])
+def test_the_proposed_link_goes_from_the_smaller_class_to_the_larger(tmp_path, classes):
+    folder = make_folder(tmp_path / "data", classes=classes)
+    for path in (folder / "masks").glob("*.tif"):
+        cells = np.zeros((70, 80), np.int32)
+        cells[10:40, 10:40], nuclei = 1, np.zeros_like(cells)
+        nuclei[20:25, 20:25] = 1
+        planes = {"cell": cells, "nucleus": nuclei}
+        write_labels(path, np.stack([planes[name] for name in classes]), classes)
+    written(folder, tmp_path / "config.toml")
+    text = (tmp_path / "config.toml").read_text()
+    assert '# child = "nucleus"\n# parent = "cell"\n' in text
 
 
 def test_a_prediction_runs_with_the_written_settings(folder, tmp_path, monkeypatch, capsys):

@@ -54,6 +54,7 @@ def show_first_batch(config: TrainConfig, picture: Path | None = None) -> str:
         As for the training: what it would stumble over at its start is found here too.
     """
     data = open_training_data(config, task=_KeepLabels(config.task))  # type: ignore[arg-type]
+    config.task.network()  # which may have an encoder that is not there
     plan = make_plan(config, draws=data.main.draws_per_epoch)
     warn_of_high_end(config, plan)
     keys = next(batch_keys(config, data.dataset, 0, plan.epoch_steps))

@@ -13,21 +13,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from pancyte.config import from_mapping
 from pancyte.data.folders import LABEL_FOLDERS, Layout, pair_folder
-from pancyte.data.patches import read_pixels
+from pancyte.data.patches import read_pixels, read_record_labels
 from pancyte.data.records import VAL, read_manifest
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, near_miss
 from pancyte.io.files import write_text
 from pancyte.io.images import find_images, read_image
-from pancyte.io.label_files import read_labels
-from pancyte.workflows.init_texts import Choices, Found, prediction_text, training_text
+from pancyte.nn.encoders import find_encoder
+from pancyte.ops.measure import measure_objects
+from pancyte.workflows.init_texts import (
+    COMPACT,
+    Choices,
+    Found,
+    prediction_text,
+    training_text,
+)
 from pancyte.workflows.models import find_model
 from pancyte.workflows.predict_config import PredictConfig
 from pancyte.workflows.prepare import PrepareConfig, prepare
 from pancyte.workflows.train_config import TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pancyte.data.records import Record
     from pancyte.workflows.outputs import Report
 
@@ -35,6 +46,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _FEWEST_TO_DIVIDE: Final = 3
 _MOST_TO_LOOK_AT: Final = 20
+_MOST_TO_MEASURE: Final = 5
 
 
 def look_at(data: Path) -> Found:
@@ -57,13 +69,17 @@ def look_at(data: Path) -> Found:
         channels = max(len(read_image(p).image.pixels) for p in images[:_MOST_TO_LOOK_AT])
         return Found(len(images), 0, ("cell",), (), channels, has_splits=False)
     channels = max(len(read_pixels(record)) for record in labeled[:_MOST_TO_LOOK_AT])
+    classes, named = (folders, True) if folders else _class_names(labeled[0])
     return Found(
         num_images=len(records),
         num_labeled=len(labeled),
-        classes=folders or _class_names(labeled[0]),
+        classes=classes,
         class_folders=folders,
         channels=channels,
         has_splits=any(record.split for record in labeled),
+        has_validation=any(record.split == VAL for record in labeled),
+        named=named,
+        diameters=_diameters(labeled[:_MOST_TO_MEASURE], classes),
     )
 
 
@@ -103,7 +119,7 @@ def write_choices(
     Raises
     ------
     UsageError
-        A file is there already, or has another ending; there is no such model.
+        A file is there already, or has another ending; there is no such model, encoder or class.
     InputError
         There are no labels to train on, or some do not fit their images.
     """
@@ -122,9 +138,10 @@ def write_choices(
             "the same names into a folder masks beside the folder images."
         )
         raise InputError(msg)
+    _check_choices(choices, found)
     written: tuple[Path, ...] = (out,)
     manifest = choices.data
-    has_validation = found.has_splits
+    has_validation = found.has_validation
     if choices.data.is_dir():
         manifest = out.with_suffix(".csv")
         _check_new(manifest, overwrite=overwrite)
@@ -136,6 +153,24 @@ def write_choices(
     from_mapping(TrainConfig, tomllib.loads(text), where=str(out))
     write_text(out, text)
     return written
+
+
+def _check_choices(choices: Choices, found: Found) -> None:
+    """Refuse what only the training would stumble over."""
+    if choices.encoder != COMPACT:
+        try:
+            find_encoder(choices.encoder)
+        except ValueError as error:
+            raise UsageError(f"encoder: {error}") from error
+    unknown = [name for name in choices.classes if name not in found.classes]
+    # One class may have another name than its file gives it.
+    if unknown and (found.class_folders or (found.named and len(found.classes) > 1)):
+        what = "has labels in the folders" if found.class_folders else "has labels of the classes"
+        msg = (
+            f"classes: {choices.data} {what} {', '.join(found.classes)}, but got {unknown[0]!r}."
+            f"{near_miss(unknown[0], found.classes)} Name some or all of them."
+        )
+        raise UsageError(msg)
 
 
 def _write_manifest(
@@ -166,9 +201,15 @@ def _records_of(folder: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         folders = _class_folders(folder)
         if folders:
             return pair_folder(folder, Layout(classes=folders)).records, folders
-        if not find_images(folder):
-            raise
+        if not find_images(folder) or _has_labels(folder):
+            raise  # there is something to mend
         return (), ()
+
+
+def _has_labels(folder: Path) -> bool:
+    """Tell whether some folder, the whole or one of a split, has a folder inside for labels."""
+    inside = [*folder.glob("*"), *folder.glob("*/*")]
+    return any(path.is_dir() and path.name.lower() in LABEL_FOLDERS for path in inside)
 
 
 def _class_folders(folder: Path) -> tuple[str, ...]:
@@ -179,16 +220,27 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
     return ()
 
 
-def _class_names(record: Record) -> tuple[str, ...]:
-    if record.class_labels:
-        return tuple(name for name, _ in record.class_labels)
-    if record.labels is None:
-        return ("cell",)
-    read = read_labels(record.labels)
+def _class_names(record: Record) -> tuple[tuple[str, ...], bool]:
+    """Return the names of the classes, and whether the labels say them."""
+    read = read_record_labels(record)
     if read.classes:
-        return tuple(read.classes)
+        return tuple(read.classes), True
     count = len(read.labels)
-    return ("cell",) if count == 1 else tuple(f"class {k}" for k in range(1, count + 1))
+    return (("cell",) if count == 1 else tuple(f"class {k}" for k in range(1, count + 1))), False
+
+
+def _diameters(records: Sequence[Record], classes: tuple[str, ...]) -> tuple[float, ...]:
+    """Return the median diameter of each class; empty where one has no objects in the records."""
+    found: dict[str, list[float]] = {name: [] for name in classes}
+    for record in records:
+        read = read_record_labels(record)
+        names = tuple(read.classes or classes)
+        if len(names) != len(read.labels):
+            continue
+        for name, plane in zip(names, read.labels, strict=True):
+            found.setdefault(name, []).extend(measure_objects(plane[None])["diameter"])
+    sizes = [found[name] for name in classes]
+    return tuple(float(np.median(values)) for values in sizes) if all(sizes) else ()
 
 
 def _relative(path: Path, out: Path) -> str:

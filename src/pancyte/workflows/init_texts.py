@@ -66,6 +66,12 @@ class Found:
     channels: int
     """Most channels of the images that were looked at."""
     has_splits: bool
+    has_validation: bool = False
+    """Whether the split ``val`` has images with labels."""
+    named: bool = False
+    """Whether the files or folders of labels themselves name the classes."""
+    diameters: tuple[float, ...] = ()
+    """Median diameter of the objects of each class in the first images; empty where unknown."""
 
     def __str__(self) -> str:
         labeled = f", {self.num_labeled} with labels" if self.num_labeled else " without labels"
@@ -75,6 +81,17 @@ class Found:
 
 def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _nested(choices: Choices, found: Found) -> tuple[str, str]:
+    """Return the classes of the smallest and of the largest objects, else the first and last."""
+    sizes = dict(zip(found.classes, found.diameters, strict=False))
+    if not set(choices.classes) <= sizes.keys():
+        sizes = dict(zip(choices.classes, found.diameters, strict=False))
+    if len(sizes) < len(choices.classes):
+        return choices.classes[0], choices.classes[-1]
+    ordered = sorted(choices.classes, key=lambda name: sizes[name])
+    return ordered[0], ordered[-1]
 
 
 def training_text(
@@ -115,15 +132,21 @@ def training_text(
         "# Stop when so many validations in a row brought nothing.\n"
         "# patience = 10\n"
         if validate
-        else "# There are too few images to set some aside: the last model is kept.\n"
-        "[validation]\n"
+        else (
+            "# There are too few images to set some aside: the last model is kept.\n"
+            if choices.data.is_dir()
+            else "# No image has the split val, so that the last model is kept. To keep the best,\n"
+            "# set some aside (pancyte prepare MANIFEST -o NEW.csv --val 0.1), and every to 2.\n"
+        )
+        + "[validation]\n"
         "every = 0\n"
     )
+    child, parent = _nested(choices, found)
     links = (
         "\n# Say which class lies inside which, and each object gets the id of the one it is in:\n"
         "# [[task.links]]\n"
-        f"# child = {_quoted(choices.classes[0])}\n"
-        f"# parent = {_quoted(choices.classes[-1])}\n"
+        f"# child = {_quoted(child)}\n"
+        f"# parent = {_quoted(parent)}\n"
         if len(choices.classes) > 1
         else ""
     )
