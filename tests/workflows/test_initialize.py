@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,15 @@ import torch
 
 from pancyte.errors import CheckpointError
 from pancyte.nn.architectures import Compact, EncoderDecoder, build_network
+from pancyte.tasks.flow import FlowTask
 from pancyte.workflows.initialize import initialize
+from pancyte.workflows.models import save_model
 
 TINY = EncoderDecoder(
     encoder="test_convnext", decoder="unet", decoder_channels=(8, 8, 8, 8, 8), head_norm="batch"
 )
+
+SMALL = Compact(decoder_channels=(8, 8, 8, 8, 8))
 
 
 def tiny(*, num_classes: int = 1, in_channels: int = 3, seed: int = 0) -> torch.nn.Module:
@@ -109,6 +114,51 @@ def test_broken_published_weights_are_one_sentence(tmp_path: Path) -> None:
     torch.save({"cellprob_head.0.weight": torch.ones(1)}, tmp_path / "a.pth")
     with pytest.raises(CheckpointError, match=r"a.pth: MEDIAR-Former: cellprob_head: expected two"):
         initialize(tiny(), tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("architecture", [SMALL, TINY], ids=["compact", "encoder_decoder"])
+def test_outputs_of_classes_are_found_by_name(tmp_path: Path, architecture, caplog) -> None:
+    source = FlowTask(classes=("cell", "nucleus"), architecture=architecture)
+    torch.manual_seed(0)
+    network = source.network().eval()
+    save_model(tmp_path, source, network, name="a", provenance={})
+    images = torch.rand(1, 3, 32, 32)
+    expected = network(images)
+    swapped = replace(source, classes=("nucleus", "cell"))
+    torch.manual_seed(1)
+    other = swapped.network().eval()
+    initialize(other, tmp_path, classes=swapped.classes, strict=True)
+    found = other(images)
+    torch.testing.assert_close(found["foreground"], expected["foreground"][:, [1, 0]])
+    torch.testing.assert_close(found["flow"], expected["flow"][:, [2, 3, 0, 1]])
+    more = replace(source, classes=("yeast", "nucleus", "bud"))
+    wider = more.network().eval()
+    fresh = wider.state_dict()
+    fresh = {name: value.clone() for name, value in fresh.items()}
+    with caplog.at_level(logging.WARNING):
+        report = initialize(wider, tmp_path, classes=more.classes)
+    assert report.lacking == ()
+    with pytest.raises(CheckpointError, match="expected the classes yeast, .* got cell, nucleus"):
+        initialize(wider, tmp_path, classes=more.classes, strict=True)
+    text = "classes nucleus are taken over by name; new and random: yeast, bud; left out: cell"
+    assert text in caplog.text
+    found = wider(images)
+    torch.testing.assert_close(found["foreground"][:, 1], expected["foreground"][:, 1])
+    torch.testing.assert_close(found["flow"][:, 2:4], expected["flow"][:, 2:4])
+    name = next(n for n in ("head.weight", "flow_head.conv2.weight") if n in fresh)
+    first, last = (3, -1) if name == "head.weight" else (0, -1)
+    for row in (first, last):
+        assert torch.equal(wider.state_dict()[name][row], fresh[name][row])
+
+
+def test_one_class_takes_the_outputs_of_one_of_any_name(tmp_path: Path, caplog) -> None:
+    source = FlowTask(classes=("cell",), architecture=SMALL)
+    network = source.network()
+    save_model(tmp_path, source, network, name="a", provenance={})
+    other = source.network()
+    initialize(other, tmp_path, classes=("nucleus",))
+    assert torch.equal(other.head.weight, network.head.weight)
+    assert "outputs of its class 'cell' become those of 'nucleus'" in caplog.text
 
 
 def test_a_model_of_another_kind_is_refused() -> None:

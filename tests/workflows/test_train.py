@@ -620,6 +620,13 @@ def test_workers_end_when_the_training_fails(
     assert multiprocessing.active_children() == []
 
 
+def test_one_patch_of_one_deep_pixel_is_refused(config: TrainConfig) -> None:
+    alone = dataclasses.replace(config, batch=1, validation=Validation(every=0))
+    with pytest.raises(ConfigError, match=r"sampling.patch of at least 64, .* got batch=1 and"):
+        train(alone)
+    assert not config.out.exists()
+
+
 def test_an_unknown_key_names_the_one_that_was_meant(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text('out = "a"\nstep = 5\n[[data]]\npath = "images"\n')

@@ -27,6 +27,7 @@ from pancyte.data.records import DataSource, Record, write_manifest
 from pancyte.errors import ConfigError, InputError, UsageError
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.tables import read_csv, read_json
+from pancyte.nn.architectures import EncoderDecoder
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
@@ -422,6 +423,12 @@ def test_a_dry_run_shows_the_first_batch_and_touches_nothing_else(config: TrainC
     # Two rows of an image and two classes.
     assert picture.pixels.shape[-1] > 1.3 * picture.pixels.shape[-2]
     training_data.open_training_data(config)
+
+
+def test_a_dry_run_finds_an_encoder_that_is_not_there(config: TrainConfig) -> None:
+    task = dataclasses.replace(config.task, architecture=EncoderDecoder(encoder="resnet43"))
+    with pytest.raises(ConfigError, match="There is no encoder 'resnet43'. Did you mean"):
+        show_first_batch(dataclasses.replace(config, task=task))
 
 
 def test_paths_are_looked_at_when_a_training_runs_not_when_its_settings_load(

@@ -131,6 +131,66 @@ def load_matching(
     return report
 
 
+def match_classes(
+    weights: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    *,
+    before: tuple[str, ...],
+    now: tuple[str, ...],
+) -> dict[str, Tensor]:
+    """Return weights in which the outputs of each class stand where a network has that class.
+
+    Parameters
+    ----------
+    weights
+        State dict of a :class:`~pancyte.nn.compact.CompactNet` or
+        :class:`~pancyte.nn.encoder_decoder.EncoderDecoderNet`.
+    own
+        State dict of the network to fill; classes that the weights do not know keep its values.
+    before, now
+        Names of the classes of the weights, and of the network.
+    """
+    matched = dict(weights)
+    for name, value in weights.items():
+        rows = _rows(name)
+        like = own.get(name)
+        if rows is None or like is None or value.shape[1:] != like.shape[1:]:
+            continue
+        # Blocks of one row, or two, for each class.
+        if (len(value), len(like)) != (sum(rows) * len(before), sum(rows) * len(now)):
+            continue
+        filled = like.detach().clone()
+        for k, of_class in enumerate(now):
+            if of_class in before:
+                place = before.index(of_class)
+                filled[_places(rows, k, len(now))] = value[_places(rows, place, len(before))].to(
+                    filled
+                )
+        matched[name] = filled
+    return matched
+
+
+def _rows(name: str) -> tuple[int, ...] | None:
+    """Return how many rows for each class are in each block of an output; None for others."""
+    layer = name.rpartition(".")[0]
+    return {"head": (1, 2), "foreground_head.conv2": (1,), "flow_head.conv2": (2,)}.get(layer)
+
+
+def _places(rows: tuple[int, ...], k: int, num_classes: int) -> list[int]:
+    """Return the rows of class k.
+
+    Examples
+    --------
+    >>> _places((1, 2), 0, 2), _places((1, 2), 1, 2)
+    ([0, 2, 3], [1, 4, 5])
+    """
+    places, start = [], 0
+    for number in rows:
+        places += [start + k * number + i for i in range(number)]
+        start += number * num_classes
+    return places
+
+
 def _canonical(name: str) -> str:
     changed = True
     while changed:

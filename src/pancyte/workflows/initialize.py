@@ -10,8 +10,17 @@ import torch
 from pancyte.errors import CheckpointError, listed
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.io.foreign_weights import read_weights
+from pancyte.nn.compact import CompactNet
+from pancyte.nn.encoder_decoder import EncoderDecoderNet
 from pancyte.nn.published import is_mediar, is_mediar_v, mediar_state, mediar_v_state
-from pancyte.nn.weights import ENCODER, LoadReport, encoder_names, encoder_state, load_matching
+from pancyte.nn.weights import (
+    ENCODER,
+    LoadReport,
+    encoder_names,
+    encoder_state,
+    load_matching,
+    match_classes,
+)
 from pancyte.workflows.models import list_models
 
 if TYPE_CHECKING:
@@ -24,9 +33,17 @@ _LOGGER = logging.getLogger(__name__)
 
 # An encoder of which less than this was found is another one.
 _LEAST_PART = 0.5
+# A model of this class means any object, as the bundled one does.
+_ANY = ("object",)
 
 
-def initialize(network: nn.Module, path: Path, *, strict: bool = False) -> LoadReport:
+def initialize(
+    network: nn.Module,
+    path: Path,
+    *,
+    classes: tuple[str, ...] | None = None,
+    strict: bool = False,
+) -> LoadReport:
     """Copy weights from a file or a model folder into a network, in place.
 
     Parameters
@@ -38,6 +55,9 @@ def initialize(network: nn.Module, path: Path, *, strict: bool = False) -> LoadR
         The name of a bundled model, a model folder, or a safetensors or ``.pth`` file with the
         weights of the network's encoder, as of an ImageNet classifier of timm, or of MEDIAR or
         Mediar-V. A name wins over a file or folder of that name.
+    classes
+        Names of the classes of the network, which find their outputs in a model folder by these
+        names. One class takes those of one class of any name; None leaves the outputs in place.
     strict
         Whether every tensor must fit: of a model folder or of published weights all of both sides,
         of an encoder all of the network's encoder.
@@ -54,8 +74,17 @@ def initialize(network: nn.Module, path: Path, *, strict: bool = False) -> LoadR
     """
     path = list_models().get(str(path), path)
     if path.is_dir():
-        arrays = load_checkpoint(path).weights
-        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        checkpoint = load_checkpoint(path)
+        state = {name: torch.from_numpy(array) for name, array in checkpoint.weights.items()}
+        before = tuple(checkpoint.manifest.get("task", {}).get("classes", ()))
+        if classes is not None and before not in {(), classes}:
+            if strict and set(before) != set(classes):
+                msg = (
+                    f"{path}: expected the classes {', '.join(classes)}, but got "
+                    f"{', '.join(before)}. Initialize from a model of these, or not strictly."
+                )
+                raise CheckpointError(msg)
+            state = _match_classes(network, state, before=before, now=classes, path=path)
         report = _load_network(network, state, path=path, strict=strict)
     else:
         weights = read_weights(path)
@@ -70,6 +99,42 @@ def initialize(network: nn.Module, path: Path, *, strict: bool = False) -> LoadR
     for what in ("loaded", "skipped", "missing"):
         _LOGGER.debug("%s: %s", what, ", ".join(getattr(report, what)) or "none")
     return report
+
+
+def _match_classes(
+    network: nn.Module,
+    state: dict[str, Tensor],
+    *,
+    before: tuple[str, ...],
+    now: tuple[str, ...],
+    path: Path,
+) -> dict[str, Tensor]:
+    """Bring the outputs of the classes to their places, and say what becomes of them."""
+    if len(before) == len(now) == 1:
+        _LOGGER.log(
+            logging.INFO if before == _ANY else logging.WARNING,
+            "%s: the outputs of its class %r become those of %r",
+            path,
+            before[0],
+            now[0],
+        )
+        return state
+    if not isinstance(network, CompactNet | EncoderDecoderNet):
+        _LOGGER.warning(
+            "%s: has the classes %s, and here they are %s; in a network of your own outputs are "
+            "taken over by their place",
+            path, ", ".join(before), ", ".join(now),
+        )  # fmt: skip
+        return state
+    kept = [name for name in now if name in before]
+    new = [name for name in now if name not in before]
+    _LOGGER.log(
+        logging.WARNING if new else logging.INFO,
+        "%s: outputs of the classes %s are taken over by name; new and random: %s; left out: %s",
+        path, ", ".join(kept) or "none", ", ".join(new) or "none",
+        ", ".join(name for name in before if name not in now) or "none",
+    )  # fmt: skip
+    return match_classes(state, network.state_dict(), before=before, now=now)
 
 
 def _load_network(

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from pancyte import runtime
 from pancyte.config import to_mapping
 from pancyte.errors import ConfigError
+from pancyte.nn.encoders import STRIDE
 from pancyte.training.loop import start_state
 from pancyte.training.ranks import Ranks, SpreadNetwork, join_ranks
 from pancyte.training.tracking import CsvTracker, TensorBoardTracker
@@ -36,8 +38,6 @@ from pancyte.workflows.validation import check_metric
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
-
-    from torch import nn
 
     from pancyte.protocols import Tracker
     from pancyte.training.loop import TrainingState
@@ -191,8 +191,15 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
     runtime.seed_everything(config.seed)
     runtime.warm_up()
     network = session.own.make_network(config.task)
+    if session.own.network is None:
+        _check_norms(config, ranks, network)
     if config.initialize is not None and checkpoint is None:
-        initialize(network, config.initialize, strict=config.initialize_strict)
+        initialize(
+            network,
+            config.initialize,
+            classes=config.task.classes,
+            strict=config.initialize_strict,
+        )
     network = network.to(device).to(memory_format=torch.channels_last)
     state = start_state(network, config.optimization, steps=plan.steps, precision=precision)
     saved: dict[str, Any] = {}
@@ -259,6 +266,20 @@ def _check_share(config: TrainConfig, ranks: Ranks) -> None:
             f"divided, but got {config.batch}"
             + (f" and replay.samples={replayed}" if replayed else "")
             + "."
+        )
+        raise ConfigError(msg)
+
+
+def _check_norms(config: TrainConfig, ranks: Ranks, network: nn.Module) -> None:
+    replayed = 0 if config.replay is None else config.replay.samples
+    # The deepest features of such a patch are one pixel.
+    if (config.batch + replayed) // ranks.size > 1 or config.sampling.patch > STRIDE:
+        return
+    if any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        msg = (
+            "batch: expected at least 2 patches in each process, or sampling.patch of at least "
+            f"{2 * STRIDE}, since batch normalization learns nothing from a single pixel, but got "
+            f"batch={config.batch} and sampling.patch={config.sampling.patch}."
         )
         raise ConfigError(msg)
 
