@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from tests.blobs import BrightSpots, spots
 
 from pancyte.data.records import DataSource
-from pancyte.errors import ConfigError, InputError
+from pancyte.errors import ConfigError, InputError, UsageError
 from pancyte.inference.model import Model
 from pancyte.io.label_files import read_labels, write_labels
 from pancyte.io.tables import read_csv, read_json
@@ -116,6 +116,17 @@ def test_segment_links_the_classes(tmp_path):
         inside = found.labels[1] == paired["label"][row]
         assert inside.sum() == paired["area"][row]
         assert (found.labels[0][inside] == paired["parent"][row]).all()
+
+
+@pytest.mark.usefixtures("_nested")
+@pytest.mark.parametrize("settings", [{"only_masks": True}, {"save_pictures": False}])
+def test_names_of_pictures_that_nobody_wants_stop_no_prediction(tmp_path, settings):
+    for name in ("a", "a_cell"):
+        write_nested(tmp_path / "images" / f"{name}.tif")
+    with pytest.raises(UsageError, match="leave pictures out with --set save_pictures=false"):
+        predict(tmp_path / "images", tmp_path / "out")
+    out = predict(tmp_path / "images", tmp_path / "out", PredictConfig(**settings))
+    assert read_json(out / "run.json")["num_objects"] == 2 * 38
 
 
 @pytest.mark.usefixtures("_nested")
