@@ -12,6 +12,7 @@ from tests.ops.flow_shapes import (
     iou_per_object,
     ring,
     round_trip,
+    spiral,
 )  # fmt: skip
 
 from pancyte.ops.flow import FlowDecoding, decode_flow, flow_to_labels, labels_to_flow
@@ -177,3 +178,15 @@ def test_decode_flow_drops_what_lies_in_the_frame():
         assert found.labels.max() == len(found.scores) == len(found.errors) == kept
     with pytest.raises(ValueError, match="remove_border from 0 to inf, but got -1"):
         FlowDecoding(remove_border=-1)
+
+
+@pytest.mark.parametrize("turns", [4, 5])
+def test_no_pixel_of_a_wound_up_spiral_is_lost(turns: int) -> None:
+    """Heat does not get to its end in any number of steps that serves all other shapes."""
+    labels = spiral(turns, 8, 4)
+    flow = labels_to_flow(labels)
+    lengths = np.hypot(*flow)[labels > 0]
+    assert np.count_nonzero(lengths < 0.99) <= 1
+    found = decode_flow((labels > 0).astype(np.float32), flow).labels
+    assert np.count_nonzero((found > 0) & (labels > 0)) == np.count_nonzero(labels)
+    assert found.max() == 1

@@ -79,4 +79,6 @@ def test_percentiles_of_the_pixels_that_are_not_zero() -> None:
     settings = Preprocessing(percentiles=(0.0, 100.0), percentiles_of="nonzero")
     low, high = normalization_range(pixels, settings)
     assert (low[0], high[0]) == (1, 50)
+    low, high = normalization_range((pixels > 0).astype(np.uint8), settings)
+    assert (low[0], high[0]) == (0, 1)
     assert normalization_range(np.zeros((2, 3, 3)), settings)[1].tolist() == [0, 0]

@@ -91,11 +91,18 @@ def normalization_range(
     (array([10.]), array([998.]))
     """
     groups = [pixels] if settings.normalization == "joint" else list(pixels)
-    if settings.percentiles_of == "nonzero":
-        groups = [group[group != 0] for group in groups]
-    ranges = [percentile_range(group, settings.percentiles) for group in groups]
+    ranges = [_range(group, settings) for group in groups]
     low, high = np.broadcast_to(np.asarray(ranges, dtype=np.float64), (len(pixels), 2)).T
     return low.copy(), high.copy()
+
+
+def _range(pixels: npt.NDArray[np.generic], settings: Preprocessing) -> tuple[float, float]:
+    if settings.percentiles_of == "nonzero":
+        low, high = percentile_range(pixels[pixels != 0], settings.percentiles)
+        # Where all of them are equal, 0 is what they stand out from.
+        if low < high:
+            return low, high
+    return percentile_range(pixels, settings.percentiles)
 
 
 def map_channels(pixels: FloatArray, channels: int) -> FloatArray:
