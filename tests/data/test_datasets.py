@@ -205,9 +205,9 @@ def test_the_cache_forgets_when_it_is_full(records) -> None:
     large = dataset(records)
     for index in range(20):
         assert_same(small[0, index], large[0, index])
-        assert len(small._cache) == 1
-    assert len(large._cache) == 3
-    assert large._cached_bytes == sum(loaded.nbytes for loaded in large._cache.values())
+        assert len(small.cache) == 1
+    assert len(large.cache) == 3
+    assert large.cache.nbytes > 3 * small.cache.nbytes / 2
 
 
 @pytest.mark.parametrize(
@@ -228,16 +228,16 @@ def test_settings_out_of_range_are_refused(values, message) -> None:
 def test_the_images_read_for_the_diameters_are_let_go(records) -> None:
     made = dataset(records)
     assert len(made.object_diameters(8)) > 0
-    assert len(made._cache) == made._cached_bytes == 0
+    assert len(made.cache) == made.cache.nbytes == 0
 
 
 def test_another_process_is_not_handed_the_images(records) -> None:
     made = dataset(records)
     expected = made[0, 0]
-    assert made._cached_bytes > 10_000
+    assert made.cache.nbytes > 10_000
     copy = pickle.loads(pickle.dumps(made))
-    assert len(copy._cache) == copy._cached_bytes == 0
-    assert len(made._cache) > 0
+    assert len(copy.cache) == copy.cache.nbytes == 0
+    assert len(made.cache) > 0
     assert_same(copy[0, 0], expected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_each_batch_has_the_same_main_patches_and_exactly_r_replayed_ones(folder
             assert torch.equal(first[name], second[name][:3])
             assert torch.isfinite(second[name].float()).all()
         assert second["foreground"][3:].any()
+
+
+@pytest.mark.parametrize("travels", [False, True], ids=["here", "in another process"])
+def test_both_data_sets_share_the_memory_for_images(folder, travels) -> None:
+    joined = add_replay(own(folder), Replay(data=(DataSource(path=folder / "public"),)))
+    joined[0, 0, 0]
+    assert joined.main.cache.nbytes > 0
+    if travels:
+        joined = pickle.loads(pickle.dumps(joined))
+        assert joined.main.cache.nbytes == 0
+    joined.main.cache.megabytes = 0  # which keeps the last image alone
+    joined[0, 0, 0], joined[1, 0, 0]
+    (last,) = joined.main.cache._records.values()
+    assert last.record in joined.replayed.records
 
 
 def test_a_resumed_training_replays_the_same_patches(folder) -> None:

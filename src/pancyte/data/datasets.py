@@ -85,6 +85,47 @@ Patch = dict[str, npt.NDArray[Any]]
 """``image`` (C, Y, X) float32 and the task's targets."""
 
 
+class RecordCache:
+    """The images that were read last, as many as fit; another process starts with none.
+
+    Parameters
+    ----------
+    megabytes
+        Memory for all of them; the last one is kept even if it is larger.
+    """
+
+    def __init__(self, megabytes: int) -> None:
+        self.megabytes = megabytes
+        self._records: OrderedDict[tuple[int, int], LoadedRecord] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[RecordCache], tuple[int]]:
+        """Return what another process needs: not the images that this one has read."""
+        return RecordCache, (self.megabytes,)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._records)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images."""
+        return sum(loaded.nbytes for loaded in self._records.values())
+
+    def get(self, key: tuple[int, int], load: Callable[[], LoadedRecord]) -> LoadedRecord:
+        """Return the image of a key, which is loaded where it is not there."""
+        if key in self._records:
+            self._records.move_to_end(key)
+            return self._records[key]
+        self._records[key] = loaded = load()
+        while self.nbytes > self.megabytes * 2**20 and len(self._records) > 1:
+            self._records.popitem(last=False)
+        return loaded
+
+    def clear(self) -> None:
+        """Forget all images."""
+        self._records.clear()
+
+
 class PatchDataset(Dataset[Patch | PancyteError]):
     """Augmented patches with encoded targets; an item is asked for by (epoch, index).
 
@@ -125,12 +166,7 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         )
         self._bounds = np.cumsum(probabilities)
         self._draws: tuple[int, npt.NDArray[np.intp]] = (-1, np.zeros(0, np.intp))
-        self._cache: OrderedDict[int, LoadedRecord] = OrderedDict()
-        self._cached_bytes = 0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what another process needs: not the images that this one has read."""
-        return {**self.__dict__, "_cache": OrderedDict(), "_cached_bytes": 0}
+        self.cache = RecordCache(sampling.cache_megabytes)
 
     @property
     def draws_per_epoch(self) -> int:
@@ -190,8 +226,7 @@ class PatchDataset(Dataset[Patch | PancyteError]):
             loaded, window = self._draw(key, sample_generator(self.seed, *key))
             diameters.append(loaded.diameters / np.sqrt(abs(np.linalg.det(window.matrix))))
         # The workers read images for themselves; here they would only take memory.
-        self._cache.clear()
-        self._cached_bytes = 0
+        self.cache.clear()
         return np.concatenate(diameters)
 
     def _draw(
@@ -223,16 +258,10 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         return int(self._draws[1][index])
 
     def _load(self, place: int) -> LoadedRecord:
-        if place in self._cache:
-            self._cache.move_to_end(place)
-            return self._cache[place]
-        loaded = load_record(self.records[place], self.task.classes, self.task.preprocessing)
-        self._cache[place] = loaded
-        self._cached_bytes += loaded.nbytes
-        while self._cached_bytes > self.sampling.cache_megabytes * 2**20 and len(self._cache) > 1:
-            _, oldest = self._cache.popitem(last=False)
-            self._cached_bytes -= oldest.nbytes
-        return loaded
+        def load() -> LoadedRecord:
+            return load_record(self.records[place], self.task.classes, self.task.preprocessing)
+
+        return self.cache.get((id(self), place), load)
 
 
 class ReplayedDataset(Dataset[Patch | PancyteError]):
@@ -248,11 +277,16 @@ class ReplayedDataset(Dataset[Patch | PancyteError]):
         What is replayed, with its own sampling and augmentation.
     samples
         Patches of it in each batch.
+
+    Notes
+    -----
+    The images of both share the memory that ``main`` may take.
     """
 
     def __init__(self, main: PatchDataset, replayed: PatchDataset, *, samples: int) -> None:
         self.main = main
         self.replayed = replayed
+        replayed.cache = main.cache
         self.samples = samples
 
     def __getitem__(self, key: tuple[int, int, int]) -> Patch | PancyteError:

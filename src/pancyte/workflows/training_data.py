@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from pancyte.data.datasets import PatchDataset, ReplayedDataset
 from pancyte.data.folders import read_sources
 from pancyte.data.records import TEST, TRAIN, VAL, Record, select_split, unannotated_classes
 from pancyte.data.splits import check_disjoint
-from pancyte.errors import ConfigError
+from pancyte.errors import ConfigError, listed
 from pancyte.workflows.replay import add_replay
 from pancyte.workflows.validation import check_records, choose_records
 
@@ -67,6 +68,7 @@ def open_training_data(config: TrainConfig, task: Task | None = None) -> Trainin
     # Where nothing says otherwise, an image is there to be trained on.
     training = select_split(records, "", TRAIN)
     _check_training(config, training)
+    _warn_of_sizes(config, training)
     main = make_dataset(config, training, task or config.task)
     dataset: PatchDataset | ReplayedDataset = main
     if config.replay is not None:
@@ -128,6 +130,32 @@ def _check_training(config: TrainConfig, training: Sequence[Record]) -> None:
             f"{', '.join(map(repr, missing))}. Look at the columns annotated and labels:NAME."
         )
         raise ConfigError(msg)
+
+
+def _warn_of_sizes(config: TrainConfig, training: Sequence[Record]) -> None:
+    """Say which images are scaled by the objects of other classes than the rest."""
+    classes = config.task.classes
+    if config.task.preprocessing.diameter is None or len(classes) == 1:
+        return
+    measured: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record in training:
+        known = record.annotated
+        if known is None and record.class_labels:
+            known = tuple(name for name, _ in record.class_labels)
+        measured[classes if known is None else tuple(c for c in classes if c in known)].append(
+            record
+        )
+    usual = classes if classes in measured else max(measured, key=lambda key: len(measured[key]))
+    others = [record for key, found in measured.items() if key != usual for record in found]
+    if others:
+        _LOGGER.warning(
+            "%d of %d images to train on are scaled by the sizes of other classes than the rest, "
+            "which is by %s, since not all are annotated in them: %s. Where the classes differ in "
+            "size, annotate them all, or set task.preprocessing.diameter=none with images of one "
+            "magnification",
+            len(others), len(training), " and ".join(usual),
+            listed([record.image.name for record in others]),
+        )  # fmt: skip
 
 
 def _choose_validation(config: TrainConfig, records: Sequence[Record]) -> tuple[Record, ...]:
