@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,14 @@ TINY = EncoderDecoder(
 )
 
 SMALL = Compact(decoder_channels=(8, 8, 8, 8, 8))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def tiny(*, num_classes: int = 1, in_channels: int = 3, seed: int = 0) -> torch.nn.Module:
