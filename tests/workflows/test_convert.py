@@ -461,7 +461,7 @@ def test_a_list_of_files_becomes_a_manifest(write, tmp_path):
     assert (first.labels.name, first.source) == ("a.tif", "official")
     assert (second.labels, second.source) == (None, "public")
     assert "2 images: 1 official, 1 public" in str(result)
-    with pytest.raises(InputError, match=r"3 of 3 files of the list do not exist.*--root"):
+    with pytest.raises(InputError, match=r"3 of 3 files of the list do not exist below .*--root"):
         convert(source, tmp_path / "other.csv")
 
 
@@ -579,5 +579,5 @@ def test_the_command_prints_what_became_of_the_keys(write, tmp_path, capsys):
     assert run([*arguments, "--classes", "nucleus, cell"]) == 0
     printed = capsys.readouterr().out
     assert "optimizer.params.lr = 5e-05 -> optimization.learning_rate" in printed
-    assert "Before you use it:" in printed
+    assert f"Before you use it (in the folder {tmp_path.as_posix()}" in printed
     assert read_train_config(Path(tmp_path / "a.toml")).task.classes == ("nucleus", "cell")

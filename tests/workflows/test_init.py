@@ -65,6 +65,14 @@ def test_class_names_come_from_the_label_files(tmp_path):
     assert found.classes == ("nucleus", "cell")
 
 
+def test_planes_without_names_are_classes(tmp_path):
+    make_folder(tmp_path / "data", classes=("a", "b"))
+    for path in (tmp_path / "data" / "masks").iterdir():
+        tifffile.imwrite(path, tifffile.imread(path).astype(np.uint16))
+    config = written(tmp_path / "data", tmp_path / "config.toml")
+    assert config.task.classes == ("class 1", "class 2")
+
+
 def test_folders_of_classes_are_found(tmp_path):
     make_folder(tmp_path)
     for name in ("cell", "nucleus"):

@@ -79,13 +79,13 @@ def test_more_clusters_than_images_is_said(manifest, model) -> None:
 
 
 def test_nothing_is_overwritten_unless_asked_for(manifest, model) -> None:
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="is there already"):
         discover_modalities(manifest, manifest, model=model)
     out = manifest.parent / "o.csv"
     sheets = out.with_name("o.modalities")
     sheets.mkdir()
     (sheets / "cluster_7.png").touch()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="is there already"):
         discover_modalities(manifest, out, model=model)
     discover_modalities(manifest, out, model=model, clustering=TWO, overwrite=True)
     assert out.is_file()

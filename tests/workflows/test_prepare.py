@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as PillowImage
 
 from pancyte.data.folders import read_sources
@@ -270,7 +271,7 @@ def test_an_existing_manifest_is_replaced_only_when_told(tmp_path) -> None:
     make_folder(tmp_path, ["a"])
     out = tmp_path / "manifest.csv"
     prepare(tmp_path, out)
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="is there already"):
         prepare(tmp_path, out)
     prepare(tmp_path, out, overwrite=True)
     with pytest.raises(UsageError, match=r"expected a name ending in .csv"):
@@ -306,3 +307,16 @@ def test_classes_in_the_channels_of_a_picture_are_taken_when_told(tmp_path) -> N
         prepare(tmp_path, tmp_path / "m.csv")
     report = prepare(tmp_path, tmp_path / "m.csv", config=PrepareConfig(num_classes=3))
     assert report.num_objects == 3
+
+
+def test_masks_in_place_of_labels_are_pointed_out(tmp_path, caplog):
+    """The usual mistake: every object has the value 255."""
+    pixels = np.zeros((60, 60), np.uint8)
+    for y in range(2, 58, 10):
+        for x in range(2, 58, 10):
+            pixels[y : y + 5, x : x + 5] = 255
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "a.tif", pixels)
+    prepare(tmp_path, tmp_path / "a.csv", config=PrepareConfig(val=0))
+    assert "1 of 1 label images have one number for many separate pieces" in caplog.text

@@ -59,7 +59,9 @@ class Conversion:
             lines += [f"{len(dropped)} keys were dropped:", *_indented(dropped)]
         lines += self.notes
         if self.todo:
-            lines += ["Before you use it:", *_indented(self.todo)]
+            folder = self.out.parent.as_posix()
+            where = "" if folder == "." else f" (in the folder {folder}, where {self.out.name} is)"
+            lines += [f"Before you use it{where}:", *_indented(self.todo)]
         return "\n".join(lines)
 
 
@@ -200,8 +202,8 @@ def _write_mapping(document: Mapping[str, Any], root: Path, out: Path) -> Conver
     missing = [file for file in named if not file.is_file()]
     if missing:
         msg = (
-            f"{len(missing)} of {len(named)} files of the list do not exist, such as "
-            f"{listed(missing)}. Give the folder that they start from as --root."
+            f"{len(missing)} of {len(named)} files of the list do not exist below {root}, such as "
+            f"{listed(missing)}. Correct the list, or the folder given as --root."
         )
         raise InputError(msg)
     write_manifest(out, records)

@@ -222,7 +222,7 @@ def _class_folders(folder: Path) -> tuple[str, ...]:
 
 def _class_names(record: Record) -> tuple[tuple[str, ...], bool]:
     """Return the names of the classes, and whether the labels say them."""
-    read = read_record_labels(record)
+    read = read_record_labels(record, size=read_pixels(record).shape[1:])
     if read.classes:
         return tuple(read.classes), True
     count = len(read.labels)
@@ -233,7 +233,7 @@ def _diameters(records: Sequence[Record], classes: tuple[str, ...]) -> tuple[flo
     """Return the median diameter of each class; empty where one has no objects in the records."""
     found: dict[str, list[float]] = {name: [] for name in classes}
     for record in records:
-        read = read_record_labels(record)
+        read = read_record_labels(record, size=read_pixels(record).shape[1:])
         names = tuple(read.classes or classes)
         if len(names) != len(read.labels):
             continue

@@ -148,7 +148,7 @@ def _check_out(manifest: Path, out: Path, folder: Path, *, overwrite: bool) -> N
         raise UsageError(msg)
     for path in (out, folder):
         if path.exists() and not overwrite:
-            msg = f"{path}: exists already. Choose another name, or allow overwriting it."
+            msg = f"{path}: is there already. Choose another name, or add --overwrite."
             raise UsageError(msg)
 
     others = sorted(set(folder.iterdir()) - set(_sheets(folder))) if folder.exists() else []

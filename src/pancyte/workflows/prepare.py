@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from pancyte.data.patches import read_pixels, read_record_labels
 from pancyte.data.records import TEST, TRAIN, VAL, Record, read_manifest, write_manifest
 from pancyte.data.selection import Selection, has_size, is_named
 from pancyte.data.splits import SplitLayout, assign_splits, divided_groups
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.tables import write_csv
+from pancyte.ops.labels import split_components
 from pancyte.ops.measure import measure_objects
 from pancyte.params import params
 from pancyte.workflows.gray_copies import write_gray_copies
@@ -28,7 +29,11 @@ from pancyte.workflows.gray_copies import write_gray_copies
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from pancyte.types import IntArray
+
 _LOGGER = logging.getLogger(__name__)
+
+_PIECES_OF_A_MASK: Final = 5
 
 
 @params
@@ -183,7 +188,7 @@ def prepare(
     if out.suffix.lower() != ".csv":
         raise UsageError(f"{out}: expected a name ending in .csv for the manifest")
     if out.exists() and not overwrite:
-        raise UsageError(f"{out}: exists already. Choose another name, or allow overwriting it.")
+        raise UsageError(f"{out}: is there already. Choose another name, or add --overwrite.")
     found = _find(source, out, config)
     taken = _check_files(found.records, config, on_image)
     if not taken.records:
@@ -310,6 +315,8 @@ class _Taken:
 
     records: list[Record] = field(default_factory=list)
     diameters: list[float] = field(default_factory=list)
+    masks: list[Path] = field(default_factory=list)
+    """Label files that look like masks: one id in many pieces."""
 
 
 def _check_files(
@@ -322,26 +329,44 @@ def _check_files(
     failures: list[str] = []
     for number, record in enumerate(records, start=1):
         try:
-            shape, diameters = _measure(record, config.num_classes)
+            shape, diameters, is_mask = _measure(record, config.num_classes)
         except InputError as error:
             failures.append(str(error))
         else:
             if has_size(shape, len(diameters), config.keep):
                 taken.records.append(record)
                 taken.diameters.extend(diameters)
+                taken.masks.extend(record.label_files[:1] if is_mask else ())
         if on_image is not None:
             on_image(number, len(records), record.image.name)
     if failures:
-        listed = "\n".join(failures[:10])
-        msg = f"{len(failures)} of {len(records)} images cannot be used:\n{listed}"
+        first = "\n".join(failures[:10])
+        msg = f"{len(failures)} of {len(records)} images cannot be used:\n{first}"
         raise InputError(msg)
+    if taken.masks:
+        _LOGGER.warning(
+            "%d of %d label images have one number for many separate pieces, and look like masks: "
+            "%s. Each object needs a number of its own; label the connected pieces first (in Fiji: "
+            "MorphoLibJ, Connected Components Labeling).",
+            len(taken.masks), len(records), listed(taken.masks),
+        )  # fmt: skip
     return taken
 
 
-def _measure(record: Record, num_classes: int | None) -> tuple[tuple[int, ...], list[float]]:
+def _looks_like_mask(labels: IntArray) -> bool:
+    """Return whether some plane has one id in more pieces than an object has by chance."""
+    for plane in labels:
+        ids = np.unique(plane)
+        if len(ids[ids > 0]) == 1 and split_components(plane).max() >= _PIECES_OF_A_MASK:
+            return True
+    return False
+
+
+def _measure(record: Record, num_classes: int | None) -> tuple[tuple[int, ...], list[float], bool]:
+    """Return the size of an image, the diameters of its objects, and whether they are a mask."""
     size = read_pixels(record).shape[1:]
     if record.labels is None:
-        return size, []
+        return size, [], False
     planes = () if num_classes is None else (num_classes,)
     labels = read_record_labels(record, size=size, planes=planes).labels
     if labels.shape[1:] != size:
@@ -350,4 +375,5 @@ def _measure(record: Record, num_classes: int | None) -> tuple[tuple[int, ...], 
             f"but got {labels.shape[1:]}"
         )
         raise InputError(msg)
-    return size, [float(value) for value in measure_objects(labels)["diameter"]]
+    diameters = [float(value) for value in measure_objects(labels)["diameter"]]
+    return size, diameters, _looks_like_mask(labels)
