@@ -39,7 +39,7 @@ _UNSEEN = -2
 _LOOK_AHEAD = 6  # pixels of its way that a pixel behind a corner may look at
 # A step costs its length, _WALL times as much onto a pixel at the wall, and _SQUEEZE at least where
 # it passes a pixel outside.
-_WALL = 3.0
+_WALL = 3
 _SQUEEZE = 5.0
 
 Place = tuple[int, int, int]
@@ -53,6 +53,8 @@ class _Steps(NamedTuple):
     """(n, 3) along z, y, x, in scan order."""
     lengths: npt.NDArray[np.float64]
     """(n,) in sides of a voxel."""
+    corners: npt.NDArray[np.int64]
+    """(n, 6) the steps along some axes of each alone, whose pixels it passes; -1 for none."""
     sides: npt.NDArray[np.float64]
     """(3,) of a voxel along z, y, x."""
     rim: int
@@ -86,7 +88,13 @@ def _steps(sides: npt.NDArray[np.float64], *, plane: bool) -> _Steps:
             if (z, y, x) != (0, 0, 0)
         ]
     )
-    return _Steps(moves, np.sqrt(((moves * sides) ** 2).sum(axis=1)), sides, 0 if plane else 1)
+    lengths = np.sqrt(((moves * sides) ** 2).sum(axis=1))
+    corners = np.full((len(moves), 6), -1)
+    for turn, move in enumerate(moves):
+        passed = np.flatnonzero(((moves == move) | (moves == 0)).all(axis=1))
+        passed = passed[passed != turn]
+        corners[turn, : len(passed)] = passed
+    return _Steps(moves, lengths, corners, sides, 0 if plane else 1)
 
 
 @njit(cache=True, nogil=True)
@@ -222,6 +230,7 @@ def _find_ways(
     jumps = (moves[:, 0] * shape[1] + moves[:, 1]) * shape[2] + moves[:, 2]
     followers = np.full(flat.size, -1, dtype=np.int32)
     costs = np.full(flat.size, np.inf)
+    dearness = _find_walls(flat, hidden, jumps)
     home = _place(sink, shape)
     queue = [(0.0, np.int64(0)) for _ in range(0)]
     for pixel in hidden:
@@ -238,7 +247,11 @@ def _find_ways(
         for turn in range(jumps.size):
             neighbor = pixel + jumps[turn]
             if flat[neighbor] == _UNSEEN and cost == costs[pixel]:
-                offer = cost + _step_cost(flat, int(pixel), turn, jumps, steps)
+                length = steps.lengths[turn]
+                for corner in steps.corners[turn]:
+                    if corner >= 0 and flat[pixel + jumps[corner]] == _OUTSIDE:
+                        length = max(length, _SQUEEZE)
+                offer = cost + length * dearness[neighbor]
                 if offer < costs[neighbor]:
                     costs[neighbor] = offer
                     followers[neighbor] = pixel
@@ -247,23 +260,16 @@ def _find_ways(
 
 
 @njit(cache=True, nogil=True)
-def _step_cost(
-    flat: IntArray, pixel: int, turn: int, jumps: npt.NDArray[np.int64], steps: _Steps
-) -> float:
-    """Cost of the step from a pixel to a neighbor: dear along walls, and through a squeeze."""
-    length = float(steps.lengths[turn])
-    move = steps.moves[turn]
-    for other in range(jumps.size):
-        # The corners of the box that the step crosses: they move along some of its axes.
-        part = steps.moves[other]
-        if part[0] * (part[0] - move[0]) or part[1] * (part[1] - move[1]):
-            continue
-        if part[2] * (part[2] - move[2]) == 0 and flat[pixel + jumps[other]] == _OUTSIDE:
-            length = max(length, _SQUEEZE)
-    for jump in jumps:
-        if flat[pixel + jumps[turn] + jump] == _OUTSIDE:
-            return length * _WALL
-    return length
+def _find_walls(
+    flat: IntArray, hidden: npt.NDArray[np.int64], jumps: npt.NDArray[np.int64]
+) -> npt.NDArray[np.uint8]:
+    """By how much a step onto each hidden pixel is dearer than its length."""
+    dearness = np.ones(flat.size, dtype=np.uint8)
+    for pixel in hidden:
+        for jump in jumps:
+            if flat[pixel + jump] == _OUTSIDE:
+                dearness[pixel] = _WALL
+    return dearness
 
 
 @njit(cache=True, nogil=True)
