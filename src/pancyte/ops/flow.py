@@ -29,12 +29,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from pancyte.ops.diffusion import diffusion_field
 from pancyte.ops.geodesic import geodesic_field
 from pancyte.ops.ids import as_labels, compact_ids, map_ids
 from pancyte.ops.labels import fill_holes, keep_largest_component, touches_border
+from pancyte.ops.object_means import mean_per_object, mean_squared_difference
 from pancyte.ops.sinks import Components, find_components, locate_components
 from pancyte.ops.tracking import follow_flow, label_sinks
 from pancyte.params import params
@@ -61,7 +61,8 @@ class FlowDecoding:
     flow_threshold: float | None = 0.4
     """Largest error of an object, up to 4; 0 and None keep all objects, as in Cellpose. Those at
     the border of the image are tested like the others: the field is drawn on the part that is seen,
-    in training on crops as here."""
+    in training on crops as here. Of volumes Cellpose tests none, since its vectors lead astray
+    where objects touch."""
     max_iterations: int | None = None
     """Most steps of one pixel; None follows each until it arrives."""
     min_size: int = 15
@@ -203,7 +204,7 @@ def decode_flow(
     components = locate_components(labels, spacing=spacing)
     boxes = components.boxes
     own = _draw(components, field)
-    errors = _compare(labels, own, flow, int(labels.max(initial=0)))
+    errors = mean_squared_difference(labels, own, flow, int(labels.max(initial=0)))
     del own, components
     if settings.flow_threshold:
         passed = errors <= settings.flow_threshold
@@ -276,7 +277,7 @@ def flow_error(
         msg = f"Expected flow of shape {expected} for these labels, but got {flow.shape}"
         raise ValueError(msg)
     own = labels_to_flow(compact, field=field, spacing=spacing)
-    return _compare(compact, own, flow, len(ids) - 1)
+    return mean_squared_difference(compact, own, flow, len(ids) - 1)
 
 
 def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) -> FloatArray:
@@ -302,9 +303,7 @@ def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) 
     >>> object_scores(labels, foreground, np.array([0, 0.5], np.float32))
     array([0.75, 0.5 ], dtype=float32)
     """
-    if labels.ndim == 2:
-        labels, foreground = labels[None], foreground[None]
-    means = _mean_per_object(labels, foreground, len(errors))
+    means = mean_per_object(labels, foreground, len(errors))
     scores: FloatArray = (means * (1 - np.minimum(errors, 1))).astype(np.float32)
     return scores
 
@@ -368,40 +367,3 @@ def _keep(labels: IntArray, kept: BoolArray) -> IntArray:
     table = np.zeros(len(kept) + 1, dtype=np.int32)
     table[1:] = np.cumsum(kept) * kept
     return map_ids(labels, table)
-
-
-def _compare(
-    labels: IntArray, first: FloatArray, second: FloatArray, num_objects: int
-) -> FloatArray:
-    if labels.ndim == 2:
-        labels, first, second = labels[None], first[:, None], second[:, None]
-    return np.asarray(_mean_squared_difference(labels, first, second, num_objects))
-
-
-@njit(cache=True, nogil=True)
-def _mean_squared_difference(
-    labels: IntArray, first: FloatArray, second: FloatArray, num_objects: int
-) -> FloatArray:
-    sums = np.zeros((num_objects + 1, 2))
-    for z in range(labels.shape[0]):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                difference = first[0, z, y, x] - second[0, z, y, x]
-                squares = difference * difference
-                for axis in range(1, first.shape[0]):
-                    difference = first[axis, z, y, x] - second[axis, z, y, x]
-                    squares += difference * difference
-                sums[labels[z, y, x], 0] += squares
-                sums[labels[z, y, x], 1] += 1
-    return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)
-
-
-@njit(cache=True, nogil=True)
-def _mean_per_object(labels: IntArray, values: FloatArray, num_objects: int) -> FloatArray:
-    sums = np.zeros((num_objects + 1, 2))
-    for z in range(labels.shape[0]):
-        for y in range(labels.shape[1]):
-            for x in range(labels.shape[2]):
-                sums[labels[z, y, x], 0] += values[z, y, x]
-                sums[labels[z, y, x], 1] += 1
-    return (sums[1:, 0] / np.maximum(sums[1:, 1], 1)).astype(np.float32)
