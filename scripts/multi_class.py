@@ -82,6 +82,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", choices=("axon", "cells"), default=("axon", "cells"))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
+    parser.add_argument("--joint-only", action="store_true", help="no single models")
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, a thread each")
     arguments = parser.parse_args()
     weights = arguments.shared / WEIGHTS
@@ -91,6 +92,8 @@ def main() -> int:
     for data_set in arguments.sets:
         prepare(data_set, arguments)
     runs = list(plan(arguments.sets, arguments.seeds))
+    if arguments.joint_only:
+        runs = [run for run in runs if run.model == "joint"]
     failed = train_all(runs, arguments, weights)
     collect(arguments.out)
     return 5 if failed else 0
