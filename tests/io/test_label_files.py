@@ -205,9 +205,7 @@ def test_read_labels_asks_where_the_size_of_the_image_does_not_tell(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 5, 5), np.int32), metadata=None)
     with pytest.raises(InputError, match=r"\(5, 5, 5\), which may be both .* OME-TIFF with CYX"):
         read_labels(tmp_path / "a.tif", size=(5, 5))
-    with pytest.raises(
-        InputError, match=r"their image, that is \(6, 7\), .* got \(5, 5, 5"
-    ):
+    with pytest.raises(InputError, match=r"their image, that is \(6, 7\), .* got \(5, 5, 5"):
         read_labels(tmp_path / "a.tif", size=(6, 7))
 
 
