@@ -262,34 +262,61 @@ def _read_out(components: Components, index: int, body: _Body, heat: Floats) -> 
     return coldest
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(cache=True, nogil=True)
 def _write_unit_slope(labels: IntArray, heat: Floats, scales: Floats, flow: FloatArray) -> None:
     """Write the unit vectors up the slope of heat, wherever there is an object."""
     depth, height, width = labels.shape
-    first = flow.shape[0] - 2  # 0 in a plane
     nothing = np.zeros(width, dtype=heat.dtype)
     for z in range(depth):
         for y in range(height):
-            back = heat[z - 1, y] if z else nothing
-            front = heat[z + 1, y] if z + 1 < depth else nothing
-            above = heat[z, y - 1] if y else nothing
-            below = heat[z, y + 1] if y + 1 < height else nothing
-            row = heat[z, y]
-            for x in range(width):
-                if not labels[z, y, x]:
-                    continue
-                ahead = scales[0] * (front[x] - back[x])
-                down = scales[1] * (below[x] - above[x])
-                right = (row[x + 1] if x + 1 < width else 0.0) - (row[x - 1] if x else 0.0)
-                right *= scales[2]
-                # Squares of small numbers would vanish.
-                largest = max(abs(ahead), abs(down), abs(right))
-                if largest > 0:
-                    ahead /= largest
-                    down /= largest
-                    right /= largest
-                    length = np.sqrt(ahead * ahead + down * down + right * right)
-                    if first:
-                        flow[0, z, y, x] = ahead / length
-                    flow[first, z, y, x] = down / length
-                    flow[first + 1, z, y, x] = right / length
+            rows = heat[z, y - 1] if y else nothing, heat[z, y + 1] if y + 1 < height else nothing
+            if flow.shape[0] == 2:
+                _write_row(labels[z, y], rows, heat[z, y], (flow[0, z, y], flow[1, z, y]))
+            else:
+                back = heat[z - 1, y] if z else nothing
+                front = heat[z + 1, y] if z + 1 < depth else nothing
+                slopes = np.zeros((3, width), dtype=heat.dtype)
+                slopes[0] = scales[0] * (front - back)
+                slopes[1] = scales[1] * (rows[1] - rows[0])
+                slopes[2, :-1] = heat[z, y, 1:]
+                slopes[2, 1:] -= heat[z, y, :-1]
+                slopes[2] *= scales[2]
+                _write_row_of_volume(labels[z, y], slopes, flow[:, z, y])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write_row(
+    labels: IntArray,
+    rows: tuple[Floats, Floats],
+    heat: Floats,
+    flow: tuple[FloatArray, FloatArray],
+) -> None:
+    (above, below), (along_y, along_x) = rows, flow
+    width = labels.size
+    for x in range(width):
+        if not labels[x]:
+            continue
+        down = below[x] - above[x]
+        right = (heat[x + 1] if x + 1 < width else 0.0) - (heat[x - 1] if x else 0.0)
+        largest = max(abs(down), abs(right))  # squares of small numbers would vanish
+        if largest > 0:
+            down /= largest
+            right /= largest
+            length = np.sqrt(down * down + right * right)
+            along_y[x] = down / length
+            along_x[x] = right / length
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _write_row_of_volume(labels: IntArray, slopes: Floats, flow: FloatArray) -> None:
+    for x in range(labels.size):
+        ahead, down, right = slopes[0, x], slopes[1, x], slopes[2, x]
+        largest = max(abs(ahead), abs(down), abs(right))
+        if labels[x] and largest > 0:
+            ahead /= largest
+            down /= largest
+            right /= largest
+            length = np.sqrt(ahead * ahead + down * down + right * right)
+            flow[0, x] = ahead / length
+            flow[1, x] = down / length
+            flow[2, x] = right / length

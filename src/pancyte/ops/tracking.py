@@ -96,7 +96,7 @@ def follow_flow(
         stop = (_PATIENCE, _HAND_OVER_2) if max_iterations is None else (max_iterations, np.inf)
         scales = (1 / voxel_sides(spacing, foreground.ndim)).astype(np.float32)
         if foreground.ndim == 2:
-            vectors = _interleave(flow[:, None], foreground[None], scales[1:])[0]
+            vectors = _interleave(flow[:, None], foreground[None], scales)[0]
             _follow(vectors, foreground, stop, ends)
         else:
             _follow_in_volume(_interleave(flow, foreground, scales), foreground, stop, ends)
@@ -111,18 +111,21 @@ def _interleave(flow: FloatArray, foreground: BoolArray, scales: FloatArray) -> 
     A plane, of which nothing is read above and below, keeps its one slice.
     """
     depth, height, width = foreground.shape
-    ndim = flow.shape[0]
-    vectors = np.zeros((depth + ndim - 2, height + 1, width + 1, ndim), dtype=np.float32)
+    first = flow.shape[0] - 2  # 0 in a plane
+    vectors = np.zeros((depth + first, height + 1, width + 1, 2 + first), dtype=np.float32)
     for z in range(depth):
         for y in range(height):
             for x in range(width):
                 if foreground[z, y, x]:
-                    squares = np.float32(0)
-                    for axis in range(ndim):
-                        squares += flow[axis, z, y, x] * flow[axis, z, y, x]
+                    down, right = flow[first, z, y, x], flow[first + 1, z, y, x]
+                    squares = down * down + right * right
+                    if first:
+                        squares += flow[0, z, y, x] * flow[0, z, y, x]
                     length = np.sqrt(squares) if squares > 1 else np.float32(1)
-                    for axis in range(ndim):
-                        vectors[z, y, x, axis] = flow[axis, z, y, x] / length * scales[axis]
+                    if first:
+                        vectors[z, y, x, 0] = flow[0, z, y, x] / length * scales[0]
+                    vectors[z, y, x, first] = down / length * scales[1]
+                    vectors[z, y, x, first + 1] = right / length * scales[2]
     return vectors
 
 
