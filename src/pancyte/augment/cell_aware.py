@@ -191,7 +191,7 @@ def _is_large(labels: IntArray, min_size: int) -> BoolArray:
 
 def _near_unknown(sample: Sample, border: int) -> BoolArray:
     """Mark the pixels whose neighborhood is not seen or not annotated; (K, Y, X)."""
-    if border == 0:
+    if border == 0 and sample.valid is None:
         return np.zeros(sample.labels.shape, dtype=np.bool_)
     size = 2 * border + 1
     unknown = np.ones(

@@ -53,6 +53,7 @@ def record_probabilities(
     Examples
     --------
     >>> from pathlib import Path
+    >>> from pancyte.data.records import Record
     >>> kinds = ["phase", "phase", "phase", "sem"]
     >>> records = [Record(image=Path("x"), modality=kind) for kind in kinds]
     >>> record_probabilities(records).round(3)
@@ -82,6 +83,7 @@ def draws_per_epoch(records: Sequence[Record], *, amplify: int | None = None) ->
     Examples
     --------
     >>> from pathlib import Path
+    >>> from pancyte.data.records import Record
     >>> records = [Record(image=Path("x"), modality=kind) for kind in ("phase", "phase", "sem")]
     >>> draws_per_epoch(records), draws_per_epoch(records, amplify=2)
     (3, 4)
