@@ -198,7 +198,10 @@ def _convert_model(ledger: Ledger, classes: tuple[str, ...]) -> None:
         "task.architecture.head_norm",
         "group" if ledger.get(f"{params}.prefer_gn", True) else "batch",
     )
-    ledger.keep(f"{params}.upsample", "task.architecture.upsample")
+    if ledger.get(f"{params}.upsample", 1) == 1:
+        ledger.keep(f"{params}.upsample", "task.architecture.upsample")
+    else:
+        ledger.drop(f"{params}.upsample", "maps larger than the image have no equivalent")
     ledger.keep(f"{params}.zero_init_heads", "task.architecture.zero_init_heads")
 
 
