@@ -29,8 +29,8 @@ import pancyte
 from pancyte.augment.spatial import SpatialAugmentation
 from pancyte.data.datasets import Sampling
 from pancyte.data.records import TEST, TRAIN, DataSource, Record, write_manifest
-from pancyte.data.synthetic import CLASSES as CELL_CLASSES
-from pancyte.data.synthetic import NestedCells, draw_nested_cells
+from pancyte.data.synthetic.nested import CLASSES as CELL_CLASSES
+from pancyte.data.synthetic.nested import NestedCells, draw_nested_cells
 from pancyte.io.files import write_atomic
 from pancyte.io.label_files import write_labels
 from pancyte.io.tables import read_csv, write_csv

@@ -21,7 +21,7 @@ from scipy.stats import t as student
 
 import pancyte
 from pancyte.data.records import TEST, read_manifest, select_split
-from pancyte.data.synthetic import CLASSES as CELL_CLASSES
+from pancyte.data.synthetic.nested import CLASSES as CELL_CLASSES
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, write_csv
 from pancyte.ops.labels import clear_border

@@ -15,7 +15,7 @@ from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
 from pancyte.data.datasets import PatchDataset
 from pancyte.data.records import read_manifest
-from pancyte.data.synthetic import CLASSES, NestedCells, draw_nested_cells
+from pancyte.data.synthetic.nested import CLASSES, NestedCells, draw_nested_cells
 from pancyte.io.tables import read_csv
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,20 +5,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import gaussian_filter
 from tests.strategies import SEEDS
 
-from pancyte.data.synthetic import (
+from pancyte.data.synthetic.nested import (
     APPEARANCES,
     CLASSES,
     NestedCells,
-    camera,
-    crowd,
     draw_nested_cells,
     nuclei_inside,
-    texture,
-    uneven_light,
 )
+from pancyte.data.synthetic.outlines import crowd
 from pancyte.ops.labels import clear_border, touches_border
 from pancyte.ops.measure import measure_objects
 
@@ -100,15 +96,6 @@ def test_sizes_are_about_those_asked_for():
     assert 0.5 < (labels[1] > 0).mean() < 0.7
 
 
-def test_crowded_cells_touch():
-    cells = crowd(
-        (200, 200), diameter=24.0, spread=0.2, cover=0.7, generator=np.random.default_rng(0)
-    )
-
-    beside = (cells[:, 1:] != cells[:, :-1]) & (cells[:, 1:] > 0) & (cells[:, :-1] > 0)
-    assert np.count_nonzero(beside) > 200
-
-
 @settings(max_examples=20, deadline=None)
 @given(seed=SEEDS)
 def test_nuclei_keep_a_pixel_away_from_the_border_of_their_cell(seed):
@@ -151,45 +138,6 @@ def test_phase_contrast_shows_dark_bodies():
     image, (_, cells) = draw_nested_cells(scene, np.random.default_rng(0))
 
     assert image[0][cells > 0].mean() < 0.9 * image[0][cells == 0].mean()
-
-
-def test_camera_has_the_variance_of_counted_photons():
-    light = np.array([0.0, 0.1, 0.5, 2.0], np.float32)
-    counts = camera(
-        np.broadcast_to(light[:, None, None], (4, 200, 200)),
-        np.random.default_rng(0),
-        photons=500.0,
-    ).astype(float)
-
-    electrons = 500.0 * light
-    np.testing.assert_allclose(counts.mean(axis=(1, 2)), 100 + 2 * electrons, rtol=0.01)
-    np.testing.assert_allclose(counts.var(axis=(1, 2)), 4 * (electrons + 4), rtol=0.05)
-
-
-def test_camera_saturates():
-    counts = camera(np.ones((1, 2, 2), np.float32), np.random.default_rng(0), photons=1e6)
-
-    assert (counts == 65535).all()
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=SEEDS)
-def test_uneven_light_is_smooth_and_of_mean_one(seed):
-    light = uneven_light((60, 80), np.random.default_rng(seed))
-
-    assert light.min() > 0
-    np.testing.assert_allclose(light.mean(), 1, rtol=1e-5)
-    assert max(np.abs(np.diff(light, axis=axis)).max() for axis in (0, 1)) < 0.05
-
-
-def test_texture_is_normalized_and_has_its_grain():
-    coarse = texture((128, 128), 4.0, np.random.default_rng(0))
-    fine = texture((128, 128), 1.0, np.random.default_rng(0))
-
-    for field in (coarse, fine):
-        np.testing.assert_allclose(field.std(), 1)
-        assert abs(field.mean()) < 0.2
-    assert gaussian_filter(coarse, 3.0).std() > 2 * gaussian_filter(fine, 3.0).std()
 
 
 @pytest.mark.parametrize(
