@@ -96,6 +96,36 @@ def test_anisotropy_stays_below_its_ratio() -> None:
         assert large / small <= 1.2 + 1e-9
 
 
+def test_a_share_of_the_windows_is_scaled_widely() -> None:
+    wide = replace(NO_SPATIAL, wide_probability=0.3, wide_scale=(0.25, 4.0))
+    scales = np.array([1 / matrix[0, 0] for matrix in draws(wide, 2000)])
+    exponents = np.log2(scales[scales != 1.0])
+    assert len(exponents) / 2000 == pytest.approx(0.3, abs=0.04)
+    assert -2.0 <= exponents.min() < -1.9
+    assert 1.9 < exponents.max() <= 2.0
+    assert abs(exponents.mean()) < 0.15
+    assert exponents.std() == pytest.approx(4 / np.sqrt(12), abs=0.07)
+
+
+def test_the_other_windows_are_drawn_as_without_wide_scales() -> None:
+    wide = draws(SpatialAugmentation(wide_probability=0.5, wide_scale=(20.0, 20.0)), 100)
+    narrow = draws(SpatialAugmentation(), 100)
+    same = [np.array_equal(one, other) for one, other in zip(wide, narrow, strict=True)]
+    assert 30 < sum(same) < 70
+    assert all(
+        np.allclose(np.linalg.det(one), np.sign(np.linalg.det(one)) / 400)
+        for one, kept in zip(wide, same, strict=True)
+        if not kept
+    )
+
+
+def test_without_wide_scales_no_more_numbers_are_drawn() -> None:
+    generator, reference = np.random.default_rng(5), np.random.default_rng(5)
+    draw_matrix(SpatialAugmentation(), generator)
+    reference.random(7)
+    assert generator.random() == reference.random()
+
+
 def test_same_generator_gives_the_same_matrix() -> None:
     first, second = draws(SpatialAugmentation(), 5), draws(SpatialAugmentation(), 5)
     assert_array_equal(first, second)
@@ -107,6 +137,8 @@ def test_same_generator_gives_the_same_matrix() -> None:
     [
         ({"scale": (2.0, 0.5)}, "scale to be a range"),
         ({"scale": (0.0, 1.0)}, "scale to be a range"),
+        ({"wide_scale": (0.01, 4.0)}, "wide_scale to be a range within 0.05 and 20, but got"),
+        ({"wide_probability": 1.5}, "wide_probability in 0 to 1, but got 1.5"),
         ({"rotation_probability": 1.5}, "rotation_probability in 0 to 1, but got 1.5"),
         ({"turn_probability": -0.5}, "turn_probability in 0 to 1, but got -0.5"),
         ({"anisotropy": 0.5}, "anisotropy in 1 to 4"),

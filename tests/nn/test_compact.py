@@ -58,6 +58,46 @@ def test_network_is_compact():
     assert one_more - count == 3 * (16 * 9 + 1)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (33, 62), (64, 96)])
+def test_network_with_sizes_tells_them_for_every_fourth_pixel(size):
+    network = CompactNet(2, sizes=True).eval()
+    coarse = tuple(-(-side // 4) for side in size)
+    image = torch.rand(2, 3, *size)
+
+    with torch.inference_mode():
+        outputs = network(image)
+        probability, sizes = network.estimate_sizes(image)
+
+    assert outputs["size"].shape == outputs["coarse"].shape == (2, 2, *coarse)
+    torch.testing.assert_close(sizes, outputs["size"])
+    torch.testing.assert_close(probability, outputs["coarse"].sigmoid())
+
+
+def test_network_without_sizes_estimates_none():
+    network = CompactNet(1).eval()
+
+    assert network.estimate_sizes(torch.rand(1, 3, 32, 32)) is None
+    assert set(network(torch.rand(1, 3, 32, 32))) == {"foreground", "flow"}
+
+
+def test_network_with_sizes_has_the_other_weights_of_one_without():
+    torch.manual_seed(3)
+    plain = CompactNet(1).state_dict()
+    torch.manual_seed(3)
+    network = CompactNet(1, sizes=True)
+
+    own = network.state_dict()
+    assert all(torch.equal(own[name], value) for name, value in plain.items())
+    assert set(own) - set(plain) == {
+        f"size_head.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")
+    }
+    image = torch.rand(1, 3, 32, 32)
+    with_sizes = network.eval()(image)["flow"]
+    older = CompactNet(1)
+    older.load_state_dict(plain)
+    torch.testing.assert_close(with_sizes, older.eval()(image)["flow"])
+
+
 def test_pad_to_multiple_mirrors_and_repeats_where_it_cannot():
     image = torch.tensor([[[[1.0, 2.0, 3.0]]]])
 

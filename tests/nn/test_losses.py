@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from pancyte.nn.losses import binary_cross_entropy, dice_loss, flow_loss, scaled_flow_loss
+from pancyte.nn.losses import (
+    binary_cross_entropy,
+    dice_loss,
+    flow_loss,
+    scaled_flow_loss,
+    size_loss,
+)
 
 
 def maps(num_classes=2, seed=0):
@@ -111,3 +117,43 @@ def test_losses_refuse_another_number_of_classes(name):
 
     with pytest.raises(ValueError, match="same shape, but got .* number of classes"):
         calls[name]()
+
+
+def test_size_loss_counts_only_what_is_too_small_for_a_cut_object():
+    target = torch.zeros(1, 1, 1, 4)
+    sizes = torch.tensor([[[[-1.0, 1.0, -1.0, 1.0]]]], requires_grad=True)
+    whole = torch.tensor([[[[True, True, False, False]]]])
+
+    loss = size_loss(sizes, target, whole, ~whole)
+    loss.backward()
+
+    # Linear beyond a quarter: 1 - 0.25 / 2, for three of four pixels.
+    assert loss.item() == pytest.approx(3 / 4 * (1 - 0.125))
+    assert sizes.grad.flatten().tolist() == [-0.25, 0.25, -0.25, 0.0]
+
+
+def test_size_loss_of_no_object_is_zero():
+    sizes = torch.randn(1, 2, 3, 3, requires_grad=True)
+    nothing = torch.zeros(1, 2, 3, 3, dtype=torch.bool)
+
+    loss = size_loss(sizes, torch.zeros(1, 2, 3, 3), nothing, nothing)
+    loss.backward()
+
+    assert loss.item() == 0.0
+    assert not sizes.grad.any()
+
+
+def test_size_loss_weighs_classes():
+    sizes, target = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
+    whole = torch.ones(1, 2, 1, 1, dtype=torch.bool)
+
+    loss = size_loss(sizes, target, whole, ~whole, class_weight=torch.tensor([1.0, 3.0]))
+
+    assert loss.item() == pytest.approx((0.875 + 3 * 2.875) / 4)
+
+
+def test_size_loss_refuses_another_number_of_classes():
+    one, two = torch.zeros(1, 1, 3, 3), torch.zeros(1, 2, 3, 3)
+
+    with pytest.raises(ValueError, match="number of classes of the task and of the labels"):
+        size_loss(one, two, two, two)

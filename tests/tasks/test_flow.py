@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from pancyte.config import from_mapping, to_mapping
+from pancyte.nn.architectures import Compact
 from pancyte.ops.flow import FlowDecoding
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks import FlowTask, Task
@@ -217,3 +218,42 @@ def test_task_refuses_labels_and_maps_of_another_number_of_classes():
         FlowTask().encode(discs())
     with pytest.raises(ValueError, match=r"\(2, Y, X\), but got \(1, 64, 80\)"):
         FlowTask(classes=TWO).decode(perfect_maps(FlowTask(), discs()[:1]))
+
+
+def with_sizes(**settings):
+    return FlowTask(classes=TWO, architecture=Compact(sizes=True), **settings)
+
+
+def test_encode_for_a_network_with_sizes_tells_them_for_every_fourth_pixel():
+    targets = with_sizes().encode(discs((63, 80)))
+
+    assert targets["size"].shape == targets["size_kind"].shape == (2, 16, 20)
+    assert (targets["size"].dtype, targets["size_kind"].dtype) == (np.float32, np.uint8)
+    assert targets["size"][0, 6, 5] == pytest.approx(np.log2(28 / 30), abs=0.1)
+    assert targets["size"][1, 6, 5] == pytest.approx(np.log2(14 / 30), abs=0.1)
+
+
+def test_losses_of_a_network_with_sizes_are_smallest_for_the_truth_and_can_be_trained():
+    task = with_sizes(size_weight=2.0)
+    targets = batch_of(task.encode(discs()))
+    outputs = {
+        "foreground": 40.0 * targets["foreground"] - 20.0,
+        "flow": targets["flow"],
+        "size": targets["size"],
+        "coarse": 40.0 * (targets["size_kind"] > 0) - 20.0,
+    }
+
+    right = task.loss_terms(outputs, targets)
+    wrong = task.loss_terms(outputs | {"size": targets["size"] + 1.0}, targets)
+
+    assert set(right) == {"bce", "dice", "flow", "size", "coarse"}
+    assert all(value.item() == pytest.approx(0.0, abs=1e-5) for value in right.values())
+    assert wrong["size"].item() == pytest.approx(2.0 * 0.875)
+    network = task.network()
+    sum(task.losses(network, torch.rand(1, 3, 64, 80), targets).values()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_sizes_need_a_diameter():
+    with pytest.raises(ValueError, match="architecture.sizes: sizes are relative to preprocessing"):
+        with_sizes(preprocessing=Preprocessing(diameter=None))

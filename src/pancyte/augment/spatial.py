@@ -34,6 +34,11 @@ class SpatialAugmentation:
     """Share of windows that are magnified; the others keep the image's scale."""
     scale_steps: Literal["logarithmic", "linear"] = "logarithmic"
     """On which of these scales the magnification is drawn uniformly."""
+    wide_probability: float = 0.0
+    """Share of windows whose magnification is drawn from ``wide_scale`` instead."""
+    wide_scale: tuple[float, float] = (0.2, 4.0)
+    """Range of a magnification drawn uniformly on a logarithmic scale, for a network that shall
+    tell how large objects are of which it does not see the right size yet."""
     flip: bool = True
     """Whether to mirror windows."""
     flip_probability: float = 0.5
@@ -53,11 +58,12 @@ class SpatialAugmentation:
     """Largest shear, as the tangent of its angle; 0 is off. Comes with the free rotation."""
 
     def __post_init__(self) -> None:
-        low, high = self.scale
-        if not 0.05 <= low <= high <= 20.0:
-            msg = f"Expected scale to be a range within 0.05 and 20, but got {self.scale}"
-            raise ValueError(msg)
-        for name in ("scale", "flip", "turn", "rotation"):
+        for name in ("scale", "wide_scale"):
+            low, high = getattr(self, name)
+            if not 0.05 <= low <= high <= 20.0:
+                msg = f"Expected {name} to be a range within 0.05 and 20, but got {(low, high)}"
+                raise ValueError(msg)
+        for name in ("scale", "wide", "flip", "turn", "rotation"):
             value = getattr(self, f"{name}_probability")
             if not 0.0 <= value <= 1.0:
                 msg = f"Expected {name}_probability in 0 to 1, but got {value}"
@@ -114,7 +120,8 @@ def draw_matrix(settings: SpatialAugmentation, generator: np.random.Generator) -
     Notes
     -----
     The number of draws does not depend on their outcome, so that switching off one deformation
-    leaves the others as they were for the same generator.
+    leaves the others as they were for the same generator. Where ``wide_probability`` is above 0,
+    two more numbers are drawn.
 
     Examples
     --------
@@ -139,7 +146,10 @@ def draw_matrix(settings: SpatialAugmentation, generator: np.random.Generator) -
         # What is left of a number after a decision is uniform too, and decides on the axis.
         left_right = settings.flip_axis == "x" or draws[5] < settings.flip_probability / 2
         matrix = matrix @ np.diag([1.0, -1.0] if left_right else [-1.0, 1.0])
-    if draws[6] < settings.scale_probability:
+    wide = generator.random(2) if settings.wide_probability else np.ones(2)
+    if wide[0] < settings.wide_probability:
+        matrix = matrix / _between(wide[1], settings.wide_scale)
+    elif draws[6] < settings.scale_probability:
         matrix = matrix / _draw_scale(draws[6] / settings.scale_probability, settings)
     return np.asarray(matrix + 0.0)
 
@@ -156,4 +166,10 @@ def _draw_scale(draw: float, settings: SpatialAugmentation) -> float:
     low, high = settings.scale
     if settings.scale_steps == "linear":
         return low + (high - low) * draw
+    return _between(draw, settings.scale)
+
+
+def _between(draw: float, span: tuple[float, float]) -> float:
+    """Return the value that lies that far within a range on a logarithmic scale."""
+    low, high = span
     return math.exp(math.log(low) + (math.log(high) - math.log(low)) * draw)

@@ -43,6 +43,9 @@ class Compact:
     padding: Padding = "zeros"
     """What lies beyond the border for the coarse features of the network: ``replicate`` makes
     results depend less on how an image is cut into tiles. A network is used as it was trained."""
+    sizes: bool = False
+    """Whether the network also tells how large objects are, so that prediction finds the scale of
+    an image in a fraction of a pass. Needs ``task.preprocessing.diameter``."""
 
     def __post_init__(self) -> None:
         _check_channels(self.decoder_channels)
@@ -173,6 +176,7 @@ def build_network(settings: Architecture, *, num_classes: int, in_channels: int)
             in_channels=in_channels,
             decoder_channels=settings.decoder_channels,
             padding=settings.padding,
+            sizes=settings.sizes,
         )
     # Imported here, since it brings timm and segmentation-models-pytorch along.
     from pancyte.nn.encoder_decoder import build_encoder_decoder  # noqa: PLC0415

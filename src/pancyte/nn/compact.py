@@ -5,6 +5,8 @@
   convolutions with batch norm and ReLU; thin, because its last steps decide the time.
 - At full resolution, K foreground logits and 2K flow components. Class c owns the flow
   channels 2c (y) and 2c + 1 (x). Classes do not exclude each other: a nucleus lies in its cell.
+- With ``sizes``, at stride 4, K sizes of the objects that are there, as binary logarithms, and K
+  logits of a coarse foreground, by which an image can be judged without the rest of the decoder.
 - Any image size: the input is mirrored up to a multiple of 32 and the output cut back.
 
 The input is normalized so that dark is about 0 and bright about 1; the network maps that to -1 and
@@ -13,11 +15,17 @@ The input is normalized so that dark is about 0 and bright about 1; the network 
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pancyte.nn.efficientnet import FEATURE_CHANNELS, STRIDE, EfficientNetLite0, Padding
+
+# Sizes are read from the decoder after so many steps, where its stride is:
+_SIZE_STEPS: Final = 3
+_SIZE_STRIDE: Final = 4
 
 
 class CompactNet(nn.Module):
@@ -33,6 +41,8 @@ class CompactNet(nn.Module):
         Width of the decoder at strides 16, 8, 4, 2, 1.
     padding : "zeros" or "replicate"
         What lies beyond the border where features have a stride of 8 or more.
+    sizes : bool
+        Whether to predict the sizes of objects too.
 
     Notes
     -----
@@ -46,6 +56,7 @@ class CompactNet(nn.Module):
         in_channels: int = 3,
         decoder_channels: tuple[int, int, int, int, int] = (128, 64, 48, 32, 16),
         padding: Padding = "zeros",
+        sizes: bool = False,
     ) -> None:
         super().__init__()
         if num_classes < 1:
@@ -67,6 +78,10 @@ class CompactNet(nn.Module):
         self.decoder = nn.ModuleList(steps)
         # One convolution for both outputs: at full resolution a second one costs as much again.
         self.head = nn.Conv2d(decoder_channels[-1], 3 * num_classes, 3, padding=1)
+        # Made last, so that the rest starts from the same values with and without it.
+        self.size_head = (
+            _size_head(decoder_channels[_SIZE_STEPS - 1], num_classes) if sizes else None
+        )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Return the logits and flow of a batch.
@@ -80,6 +95,9 @@ class CompactNet(nn.Module):
         -------
         dict
             ``foreground``: (B, K, Y, X) logits. ``flow``: (B, 2K, Y, X), y and x of each class.
+            With ``sizes`` also ``size``: (B, K, Y / 4, X / 4), log2 of the diameter of the object
+            at that place over that at which the network works, and ``coarse``: (B, K, Y / 4,
+            X / 4), logits of the foreground; sides are rounded up.
 
         Raises
         ------
@@ -88,10 +106,40 @@ class CompactNet(nn.Module):
         """
         *skips, x = self._features(images)
         height, width = images.shape[-2:]
-        for step in self.decoder:
+        coarse: dict[str, Tensor] = {}
+        for index, step in enumerate(self.decoder, start=1):
             x = step(x, skips.pop() if skips else None)
+            if index == _SIZE_STEPS and self.size_head is not None:
+                coarse = self._sizes(x, (height, width))
         x = self.head(x)[..., :height, :width]
-        return {"foreground": x[:, : self.num_classes], "flow": x[:, self.num_classes :]}
+        return {"foreground": x[:, : self.num_classes], "flow": x[:, self.num_classes :], **coarse}
+
+    def estimate_sizes(self, images: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Return where objects are and how large, without the decoder's last and dearest steps.
+
+        Parameters
+        ----------
+        images : tensor of shape (B, C, Y, X)
+            Normalized; any Y and X of at least 1.
+
+        Returns
+        -------
+        probability, size : tensors of shape (B, K, ceil(Y / 4), ceil(X / 4))
+            float32: the probability that an object is there, and log2 of its diameter over that at
+            which the network works. None where the network was made without ``sizes``.
+
+        Raises
+        ------
+        ValueError
+            The number of channels is another one than that of the network.
+        """
+        if self.size_head is None:
+            return None
+        *skips, x = self._features(images)
+        for step in self.decoder[:_SIZE_STEPS]:
+            x = step(x, skips.pop())
+        found = self._sizes(x, (images.shape[-2], images.shape[-1]))
+        return found["coarse"].float().sigmoid(), found["size"].float()
 
     def embed(self, images: Tensor) -> Tensor:
         """Return the mean of the deepest features, (B, 320), of images (B, C, Y, X).
@@ -102,6 +150,12 @@ class CompactNet(nn.Module):
             The number of channels is another one than that of the network.
         """
         return self._features(images)[-1].mean(dim=(2, 3))
+
+    def _sizes(self, x: Tensor, shape: tuple[int, int]) -> dict[str, Tensor]:
+        assert self.size_head is not None  # noqa: S101 - asked for where it is there only
+        height, width = (-(-side // _SIZE_STRIDE) for side in shape)
+        x = self.size_head(x)[..., :height, :width]
+        return {"size": x[:, : self.num_classes], "coarse": x[:, self.num_classes :]}
 
     def _features(self, images: Tensor) -> list[Tensor]:
         if images.ndim != 4 or images.shape[1] != self.in_channels:
@@ -147,6 +201,14 @@ def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
         if any(pad):
             images = F.pad(images, pad, mode="reflect" if max(pad) < size else "replicate")
     return images
+
+
+def _size_head(in_channels: int, num_classes: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 1),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(in_channels, 2 * num_classes, 1),
+    )
 
 
 def _conv_norm(in_channels: int, out_channels: int, padding: Padding) -> nn.Sequential:

@@ -10,9 +10,14 @@ c. All is computed in float32, whatever precision the network ran in.
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# Logarithmic sizes that are further off than this count linearly.
+_SIZE_DELTA: Final = 0.25
 
 
 def binary_cross_entropy(
@@ -215,6 +220,43 @@ def scaled_flow_loss(
     difference = (flow.float() - scale * target.float()).square()
     squared = difference[:, 0::2] + difference[:, 1::2]  # (B, K, Y, X)
     return 0.5 * _mean(squared, valid, class_weight)
+
+
+def size_loss(
+    sizes: Tensor,
+    target: Tensor,
+    whole: Tensor,
+    cut: Tensor,
+    *,
+    class_weight: Tensor | None = None,
+) -> Tensor:
+    """Return the mean Huber loss of logarithmic sizes of objects.
+
+    Parameters
+    ----------
+    sizes, target : tensors of shape (B, K, Y, X)
+        Binary logarithms.
+    whole, cut : tensors of shape (B, K, Y, X)
+        Where the object was seen as a whole, and where the target is the least that it measures, so
+        that only a smaller size is wrong. The other pixels count nothing.
+    class_weight : tensor of shape (K,) or None
+        Weights of the classes in the mean, at least 0; None weighs all alike.
+
+    Notes
+    -----
+    Every pixel weighs alike: patches of few large objects then count as much as those of many small
+    ones. The loss is linear from an error of a quarter (19 % of the diameter) on.
+
+    Raises
+    ------
+    ValueError
+        The shapes differ.
+    """
+    _check(sizes, target, whole, cut)
+    error = sizes.float() - target.float()
+    error = torch.where(cut > 0, error.clamp(max=0.0), error)
+    loss = F.huber_loss(error, torch.zeros_like(error), reduction="none", delta=_SIZE_DELTA)
+    return _mean(loss / _SIZE_DELTA, (whole > 0) | (cut > 0), class_weight)
 
 
 def _mean(values: Tensor, valid: Tensor, class_weight: Tensor | None) -> Tensor:

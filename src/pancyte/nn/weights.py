@@ -173,7 +173,12 @@ def match_classes(
 def _rows(name: str) -> tuple[int, ...] | None:
     """Return how many rows for each class are in each block of an output; None for others."""
     layer = name.rpartition(".")[0]
-    return {"head": (1, 2), "foreground_head.conv2": (1,), "flow_head.conv2": (2,)}.get(layer)
+    return {
+        "head": (1, 2),
+        "size_head.2": (1, 1),
+        "foreground_head.conv2": (1,),
+        "flow_head.conv2": (2,),
+    }.get(layer)
 
 
 def _places(rows: tuple[int, ...], k: int, num_classes: int) -> list[int]:

@@ -18,12 +18,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import ConfigError
 from pancyte.nn import losses
 from pancyte.nn.architectures import Architecture, Compact, build_network
+from pancyte.ops import sizes
 from pancyte.ops.flow import FlowDecoding, FlowField, decode_flow, labels_to_flow
 from pancyte.ops.labels import touches_border
 from pancyte.ops.linking import Link, check_links, link_classes
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 # The length of the vectors that a network trained with MEDIAR's loss predicts.
 _MEDIAR_SCALE: Final = 5.0
+# Of the coarse foreground, which a network with sizes learns beside that at full resolution.
+_COARSE_WEIGHT: Final = 0.2
 
 Loss = Literal["balanced", "mediar", "bce", "focal", "dice", "mse"]
 """What a network is trained to minimize."""
@@ -86,6 +90,8 @@ class FlowTask:
     """Of all losses but ``mediar``: weight of the flow outside objects, 0 to 1."""
     direction_weight: float = 0.0
     """Of one minus the cosine between flow and target inside objects; at least 0."""
+    size_weight: float = 0.5
+    """Of the error of the logarithmic size, where the architecture has ``sizes``; at least 0."""
     focal_gamma: float = 2.0
     """Of the focal loss: how little pixels count that are right already; at least 0."""
     label_smoothing: float = 0.0
@@ -102,6 +108,12 @@ class FlowTask:
         check_links(self.links, self.classes)
         self._check_class_names()
         self._check_losses()
+        if self._has_sizes and self.preprocessing.diameter is None:
+            msg = (
+                "architecture.sizes: sizes are relative to preprocessing.diameter, which is none. "
+                "Give a diameter, or leave sizes out."
+            )
+            raise ValueError(msg)
 
     @property
     def ndim(self) -> int:
@@ -132,14 +144,27 @@ class FlowTask:
             raise ConfigError(msg) from error
 
     def encode(self, labels: IntArray, valid: BoolArray | None = None) -> Targets:
-        """Return ``foreground`` and ``valid`` (K, Y, X) and ``flow`` (2K, Y, X) of labels."""
+        """Return ``foreground`` and ``valid`` (K, Y, X) and ``flow`` (2K, Y, X) of labels.
+
+        For a network that has sizes also ``size`` and ``size_kind`` of
+        :func:`pancyte.ops.sizes.size_targets`, (K, Y / 4, X / 4).
+        """
         self._check_planes(labels.shape)
         flow = [labels_to_flow(plane, field=self.field) for plane in labels]
-        return {
+        targets: dict[str, npt.NDArray[Any]] = {
             "foreground": (labels > 0).astype(np.float32),
             "flow": np.concatenate(flow),
             "valid": np.ones(labels.shape, dtype=np.bool_) if valid is None else valid,
         }
+        reference = self.preprocessing.diameter
+        if self._has_sizes and reference is not None:
+            parts = [
+                sizes.size_targets(plane, trusted, reference=reference)
+                for plane, trusted in zip(labels, targets["valid"], strict=True)
+            ]
+            targets["size"] = np.stack([size for size, _ in parts])
+            targets["size_kind"] = np.stack([kinds for _, kinds in parts])
+        return targets
 
     def losses(
         self, network: nn.Module, images: Tensor, targets: Mapping[str, Tensor]
@@ -172,7 +197,8 @@ class FlowTask:
                 )
             else:
                 terms[name] = losses.squared_error(logits, truth, valid, class_weight=weight)
-        return terms | self._flow_terms(flow, targets, weight)
+        terms |= self._flow_terms(flow, targets, weight)
+        return terms | self._size_terms(outputs, targets, weight) if self._has_sizes else terms
 
     def _flow_terms(
         self, flow: Tensor, targets: Mapping[str, Tensor], weight: Tensor | None
@@ -193,6 +219,20 @@ class FlowTask:
             angle = losses.direction_loss(flow, target, valid, class_weight=weight)
             terms["direction"] = self.direction_weight * angle
         return terms
+
+    def _size_terms(
+        self,
+        outputs: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        weight: Tensor | None,
+    ) -> dict[str, Tensor]:
+        kinds = targets["size_kind"]
+        whole, cut = kinds == sizes.WHOLE, kinds == sizes.CUT
+        error = losses.size_loss(outputs["size"], targets["size"], whole, cut, class_weight=weight)
+        coarse = losses.binary_cross_entropy(
+            outputs["coarse"], whole | cut, kinds != sizes.UNKNOWN, class_weight=weight
+        )
+        return {"size": self.size_weight * error, "coarse": _COARSE_WEIGHT * coarse}
 
     def infer(self, network: nn.Module, images: Tensor) -> Maps[Tensor]:
         """Return foreground probabilities (B, K, Y, X) and unit flow (B, K, 2, Y, X), float32."""
@@ -246,6 +286,10 @@ class FlowTask:
             found = keep_objects(found, ~dropped)
         return link_classes(found, self.links)
 
+    @property
+    def _has_sizes(self) -> bool:
+        return isinstance(self.architecture, Compact) and self.architecture.sizes
+
     def _decoding(self, name: str) -> FlowDecoding:
         """Return the settings of one class."""
         changes = self.class_decoding.get(name, {})
@@ -281,12 +325,15 @@ class FlowTask:
             self._decoding(name)
 
     def _check_losses(self) -> None:
-        weights = (self.dice_weight, self.flow_weight, self.direction_weight, self.focal_gamma)
+        weights = (
+            self.dice_weight, self.flow_weight, self.size_weight, self.direction_weight,
+            self.focal_gamma,
+        )  # fmt: skip
         parts = (self.background_weight, self.label_smoothing)
         if min(weights) < 0 or not 0 <= min(parts) <= max(parts) <= 1:
             msg = (
-                "Expected dice_weight, flow_weight, direction_weight and focal_gamma of at least 0 "
-                "and background_weight and label_smoothing in 0 to 1, but got "
+                "Expected dice_weight, flow_weight, size_weight, direction_weight and focal_gamma "
+                "of at least 0 and background_weight and label_smoothing in 0 to 1, but got "
                 f"{', '.join(map(str, (*weights, *parts)))}"
             )
             raise ValueError(msg)
