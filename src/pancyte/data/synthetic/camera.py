@@ -68,3 +68,26 @@ def camera(
     electrons = generator.poisson(light * photons) + 2.0 * generator.standard_normal(light.shape)
     counts = np.clip(np.rint(2.0 * electrons + 100.0), 0, np.iinfo(np.uint16).max)
     return np.asarray(counts, dtype=np.uint16)
+
+
+def to_bits(
+    counts: npt.NDArray[np.uint16], bits: int, generator: np.random.Generator
+) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Keep counts, or stretch them to 8 bits as people do before they save a picture.
+
+    Parameters
+    ----------
+    counts : uint16 array of shape (C, Y, X)
+        Of a camera.
+    bits
+        16 keeps them; 8 stretches what all channels show to 0..255 and cuts up to 0.5 % of the
+        pixels off at either end.
+    generator
+        Source of randomness.
+    """
+    if bits == 16:
+        return counts
+    low, high = np.percentile(counts, [generator.uniform(0, 0.5), 100 - generator.uniform(0, 0.5)])
+    low *= generator.random()
+    stretched = (counts - low) * (255.0 / max(high - low, 1.0))
+    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)

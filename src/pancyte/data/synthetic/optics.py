@@ -1,0 +1,165 @@
+"""What a microscope shows of a scene: transmitted light, and the recording of it.
+
+A thin, clear object changes the phase of the light that passes. The image is that of coherent
+light, so that halos, fringes out of focus, bright round cells and relief come out as they do in a
+microscope and need no rules of their own::
+
+    intensity = | inverse Fourier( Fourier(exp(i phase)) * pupil ) |^2
+
+    bright field   pupil = exp(i defocus k^2 / 2)
+    phase          pupil turns and dims the light that was not diffracted   (Zernike)
+    dic            pupil = sin(k shear + bias)                              (Nomarski)
+
+Born and Wolf, Principles of Optics, doi:10.1017/CBO9781139644181; Goodman, Introduction to Fourier
+Optics.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft
+from scipy.ndimage import gaussian_filter
+
+from pancyte.data.synthetic.camera import uneven_light
+
+if TYPE_CHECKING:
+    from pancyte.data.synthetic.territory import Plane
+    from pancyte.types import FloatArray
+
+Contrast = Literal["brightfield", "phase", "dic"]
+Exposed = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+CONTRASTS: Final[tuple[Contrast, ...]] = ("brightfield", "phase", "dic")
+
+_UNDIFFRACTED: Final = 0.55  # amplitude that the ring of a phase objective lets pass, about
+
+
+def transmit(
+    phase: Plane,
+    generator: np.random.Generator,
+    *,
+    contrast: Contrast,
+    size: float,
+    defocus: tuple[float, float] = (0.02, 0.12),
+) -> Plane:
+    """Return the light that passes a clear object.
+
+    Parameters
+    ----------
+    phase : array of shape (Y, X)
+        How much the object delays the light, in radians.
+    generator
+        Source of randomness: sharpness, side of the focus, strength of the ring, direction.
+    contrast
+        Of the microscope.
+    size
+        Diameter of the objects in pixels, which sets the widths of halos and fringes.
+    defocus
+        Range of the distance from the focus, as a part of what spreads fringes over an object.
+
+    Returns
+    -------
+    array of shape (Y, X)
+        Light, 1 where there is no object.
+    """
+    soft = gaussian_filter(phase, generator.uniform(0.5, 0.8))
+    spectrum = fft.fft2(np.exp(1j * soft).astype(np.complex64))
+    y = 2.0 * math.pi * fft.fftfreq(phase.shape[0])[:, None]
+    x = 2.0 * math.pi * fft.fftfreq(phase.shape[1])[None]
+    squared = y**2 + x**2
+    aperture = np.exp(-squared * generator.uniform(0.5, 1.0) ** 2 / 2.0)
+    pupil: npt.NDArray[Any]
+    if contrast == "brightfield":
+        blur = generator.uniform(*defocus) * size * generator.choice([-1.0, 1.0])
+        pupil, plain = np.exp(0.5j * blur * abs(blur) * squared), 1.0
+    elif contrast == "phase":
+        width = generator.uniform(0.15, 0.5) * size
+        passed = _UNDIFFRACTED * generator.uniform(0.8, 1.4)
+        low = np.exp(-squared * width**2 / 2.0)
+        pupil, plain = 1.0 - low - 1j * passed * low, passed**2
+    else:
+        angle = generator.uniform(0.0, 2.0 * math.pi)
+        shear = generator.uniform(0.4, 0.9)
+        bias = generator.uniform(0.4, 0.9)
+        pupil = np.sin(shear * (math.sin(angle) * y + math.cos(angle) * x) + bias)
+        plain = math.sin(bias) ** 2
+    wave = fft.ifft2(spectrum * (pupil * aperture).astype(np.complex64))
+    return np.asarray(wave.real**2 + wave.imag**2, dtype=np.float64) / plain
+
+
+def expose(
+    light: Plane | FloatArray,
+    generator: np.random.Generator,
+    *,
+    noise: tuple[float, float],
+    uneven: float = 1.0,
+) -> Exposed:
+    """Record light as a camera and a file format do.
+
+    Parameters
+    ----------
+    light : array of shape (C, Y, X)
+        At least 0.
+    generator
+        Source of randomness.
+    noise
+        Range of the standard deviation of the noise, drawn log-uniformly, as a part of the range
+        from the 1st to the 99th percentile of the light.
+    uneven
+        Strength of uneven light; 0 for none.
+
+    Returns
+    -------
+    uint8 or uint16 array of shape (C, Y, X)
+        With part of the noise growing with the light as that of photons does, one in four images
+        with noise that a resampling smoothed, sometimes dim, sometimes saturated.
+    """
+    lit = np.asarray(light, dtype=np.float64)
+    if uneven:
+        lit = lit * uneven_light(lit.shape[1:], generator) ** (uneven * generator.random())
+    low, high = np.percentile(lit[:, ::2, ::2], (1.0, 99.0))
+    span = max(float(high - low), 1e-3 * max(float(high), 1e-6))
+    sigma = span * noise[0] * (noise[1] / noise[0]) ** generator.random()
+    grain = generator.standard_normal(lit.shape, dtype=np.float32).astype(np.float64)
+    if generator.random() < 0.25:
+        grain = gaussian_filter(grain, (0.0, 0.6, 0.6)) * 1.7
+    photons = generator.uniform(0.0, 0.9)
+    top = max(float(high), 1e-6)
+    grain *= sigma * np.sqrt(1.0 - photons + photons * np.clip(lit / top, 0.0, 4.0))
+    return quantize(lit + grain, generator, top=low + span)
+
+
+def quantize(light: Plane, generator: np.random.Generator, *, top: float) -> Exposed:
+    """Return light as 8- or 16-bit counts; ``top`` becomes something dim to slightly saturated."""
+    if generator.random() < 0.5:
+        full = 255.0 * generator.choice([0.35, 0.7, 0.9, 1.0, 1.1], p=[0.1, 0.25, 0.3, 0.25, 0.1])
+        return np.clip(np.rint(light * (full / top)), 0, 255).astype(np.uint8)
+    full = 600.0 * 100.0 ** generator.random()
+    offset = generator.choice([0.0, 100.0, 500.0])
+    return np.clip(np.rint(light * (full / top) + offset), 0, 65535).astype(np.uint16)
+
+
+def fluoresce(
+    stained: Plane, generator: np.random.Generator, *, blur: tuple[float, float], size: float
+) -> Plane:
+    """Return the light of a stain: blurred, over a haze from beyond the focus and a dark level.
+
+    Parameters
+    ----------
+    stained : array of shape (Y, X)
+        Where how much of the stain is, 0 to about 1.
+    generator
+        Source of randomness.
+    blur
+        Range of the blur in pixels.
+    size
+        Diameter of the objects in pixels; the haze is as wide.
+    """
+    sharp = gaussian_filter(stained, generator.uniform(*blur))
+    haze = gaussian_filter(sharp, 0.5 * size)
+    dark = generator.uniform(0.01, 0.12)
+    return np.asarray(dark + sharp + generator.uniform(0.0, 0.3) * haze)

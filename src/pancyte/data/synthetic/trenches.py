@@ -1,0 +1,6 @@
+def any_trenches():
+    pass
+
+
+def draw_trenches():
+    pass
