@@ -238,7 +238,7 @@ class FlowTask:
         """Return foreground probabilities (B, K, Y, X) and unit flow (B, K, 2, Y, X), float32."""
         outputs: dict[str, Tensor] = network(images)
         flow = outputs["flow"].float()
-        flow = flow.reshape(len(flow), -1, 2, *flow.shape[2:])  # (B, K, 2, Y, X)
+        flow = flow.unflatten(1, (-1, 2))  # (B, K, 2, Y, X)
         return Maps(
             scalars=outputs["foreground"].float().sigmoid(),
             vectors=flow / _MEDIAR_SCALE if self.loss == "mediar" else flow,
