@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from numba import njit
 
 from pancyte.data.synthetic.bodies import Body, Points, constricted, straight
 from pancyte.data.synthetic.colonies import grow_colony
@@ -53,7 +54,7 @@ def scattered(settings: Rods, generator: Generator) -> list[Body]:
             break
         group = _pair_or_single(settings, generator)
         own = np.concatenate([body.spine for body in group])
-        if _is_free(own, taken, settings.width * (1.0 + settings.gap)):
+        if _is_free(own[::2], taken, settings.width * (1.0 + settings.gap)):
             bodies += group
             taken = np.concatenate([taken, own[:: max(1, round(settings.width / 2))]])
     return bodies
@@ -171,11 +172,15 @@ def _radius(settings: Rods, generator: Generator) -> float:
     return 0.5 * settings.width * math.exp(_SIZES * generator.standard_normal())
 
 
-def _is_free(points: Points, taken: Points, distance: float) -> bool:
-    if not len(taken):
-        return True
-    gaps = points[:: max(1, round(distance / 2)), None] - taken
-    return bool(((gaps**2).sum(axis=-1) >= distance**2).all())
+@njit(cache=True)
+def _is_free(points, taken, distance):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Tell whether all points (n, 2) keep a distance from all others (m, 2)."""
+    for i in range(len(points)):
+        for j in range(len(taken)):
+            y, x = points[i, 0] - taken[j, 0], points[i, 1] - taken[j, 1]
+            if y * y + x * x < distance * distance:
+                return False
+    return True
 
 
 def _wander(settings: Rods, length: float, generator: Generator, *, wave: float = 0.0) -> Points:

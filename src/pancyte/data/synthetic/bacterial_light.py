@@ -42,12 +42,20 @@ def negative_phase(relief: Relief, width: float, generator: Generator) -> tuple[
     return np.maximum(light, 0.02), math.exp(generator.uniform(math.log(1700), math.log(8000)))
 
 
-def phase_factor(relief: Relief, width: float, generator: Generator, *, sign: float = 1.0) -> Field:
+def phase_factor(
+    relief: Relief,
+    width: float,
+    generator: Generator,
+    *,
+    sign: float = 1.0,
+    depths: tuple[float, float] = (0.35, 0.9),
+) -> Field:
     """Return what cells make of even light in phase contrast; 1 far from them.
 
     The ring of the objective passes a part of the slow changes too: the more it does, the brighter
     are halos and gaps, and the less dark is the middle of a colony (shade-off). The waves of cell
-    and background are added, hence the square.
+    and background are added, hence the square. ``sign`` -1 makes cells bright; ``depths`` is the
+    range of how much light a cell takes from the wave.
     """
     delay = _thickness(relief, generator.uniform(0.15, 0.8))
     delay *= per_object(relief.labels, generator, spread=generator.uniform(0.03, 0.15))
@@ -59,7 +67,7 @@ def phase_factor(relief: Relief, width: float, generator: Generator, *, sign: fl
     slow = generator.uniform(0.0, 0.35) * gaussian_filter(delay, near)
     slow += generator.uniform(0.1, 0.6) * gaussian_filter(delay, wide)
     slow += generator.uniform(0.0, 0.3) * gaussian_filter(delay, far)
-    depth = generator.uniform(0.35, 0.9)
+    depth = generator.uniform(*depths)
     return np.asarray((1.0 - sign * depth * (delay - slow)) ** 2)
 
 
@@ -75,7 +83,8 @@ def bright_field(relief: Relief, width: float, generator: Generator) -> tuple[Fi
     lens -= generator.uniform(0.0, 0.5) * gaussian_filter(height, max(fine, 0.7))
     contrast = math.exp(generator.uniform(math.log(0.12), math.log(0.6)))
     light = 1.0 + contrast * lens
-    light += _grain(light.shape, generator) + _dust(light.shape, width, generator)
+    behind = _grain(light.shape, generator) + _dust(light.shape, width, generator)
+    light += min(1.0, 2.0 * contrast) * behind
     photons = generator.uniform(1500, 4000) / contrast
     return np.maximum(light, 0.02), min(photons, 12000.0)
 
