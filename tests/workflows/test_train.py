@@ -17,6 +17,7 @@ import tifffile
 import torch
 from PIL import Image
 
+from pancyte.augment.spatial import SpatialAugmentation
 from pancyte.config import to_mapping
 from pancyte.data.datasets import PatchDataset, Sampling
 from pancyte.data.records import DataSource, Record, write_manifest
@@ -40,7 +41,7 @@ from pancyte.workflows.validation import Validation
 
 TASK = FlowTask(
     classes=("cell",),
-    architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)),
+    architecture=Compact(decoder_channels=(8, 8, 8, 8, 8), sizes=True),
     preprocessing=Preprocessing(channels=1, diameter=10.0),
 )
 
@@ -89,6 +90,7 @@ def small_config(manifest: Path, out: Path) -> TrainConfig:
         epoch_steps=2,
         batch=2,
         sampling=Sampling(patch=32),
+        spatial=SpatialAugmentation(wide_probability=0.5),
         optimization=Optimization(learning_rate=3e-3, warmup_steps=2, average_decay=0.9),
         validation=Validation(every=2, images=1),
         precision="float32",
