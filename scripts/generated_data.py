@@ -28,6 +28,22 @@ import tifffile
 from PIL import Image as PillowImage
 
 from pancyte.data.records import TRAIN, VAL, Record, write_manifest
+from pancyte.data.synthetic.adherent import draw_adherent, draw_bright
+from pancyte.data.synthetic.cells import draw_suspension, draw_yeast
+from pancyte.data.synthetic.choices import (
+    any_adherent,
+    any_bright,
+    any_histology,
+    any_membranes,
+    any_negative,
+    any_nuclei,
+    any_suspension,
+    any_yeast,
+)
+from pancyte.data.synthetic.histology import draw_histology
+from pancyte.data.synthetic.membranes import draw_membranes
+from pancyte.data.synthetic.negatives import draw_negative
+from pancyte.data.synthetic.nuclei import draw_hard_nuclei
 from pancyte.data.synthetic.rods import any_rods, draw_rods
 from pancyte.data.synthetic.trenches import any_trenches, draw_trenches
 from pancyte.io.files import write_atomic
@@ -66,6 +82,38 @@ def trenches(shape: Shape, generator: np.random.Generator, *, look: str) -> Draw
     return draw_trenches(any_trenches(shape, generator, look=look), generator)
 
 
+def scene(choose: Callable, draw: Callable, shape: Shape, generator: np.random.Generator) -> Drawn:
+    return draw(choose(shape, generator), generator)
+
+
+def tissue(appearance: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_membranes, appearance=appearance), draw_membranes)
+
+
+def suspension(contrast: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_suspension, contrast=contrast), draw_suspension)
+
+
+def yeast(contrast: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_yeast, contrast=contrast), draw_yeast)
+
+
+def adherent(contrast: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_adherent, contrast=contrast), draw_adherent)
+
+
+def bright(*, quantitative: bool) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_bright, quantitative=quantitative), draw_bright)
+
+
+def nuclei(where: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_nuclei, scene=where), draw_hard_nuclei)
+
+
+def negative(subject: str) -> Callable[[Shape, np.random.Generator], Drawn]:
+    return partial(scene, partial(any_negative, subject=subject), draw_negative)
+
+
 KINDS = (
     Kind("colony-phase", 10, partial(rods, arrangement="colony", look="phase")),
     Kind("colony-negative-phase", 2, partial(rods, arrangement="colony", look="negative-phase")),
@@ -80,6 +128,28 @@ KINDS = (
     Kind("cocci-fluorescence", 2, partial(rods, arrangement="cocci", look="fluorescence")),
     Kind("mother-machine-phase", 7, partial(trenches, look="phase")),
     Kind("mother-machine-fluorescence", 3, partial(trenches, look="fluorescence")),
+    Kind("membranes-bright", 12, tissue("bright")),
+    Kind("membranes-dark", 7, tissue("dark")),
+    Kind("membranes-and-nuclei", 7, tissue("stained")),
+    Kind("suspension-bright-field", 12, suspension("brightfield")),
+    Kind("suspension-phase", 10, suspension("phase")),
+    Kind("suspension-relief", 4, suspension("dic")),
+    Kind("yeast-bright-field", 10, yeast("brightfield")),
+    Kind("yeast-phase", 11, yeast("phase")),
+    Kind("yeast-relief", 5, yeast("dic")),
+    Kind("adherent-phase", 21, adherent("phase")),
+    Kind("adherent-bright-field", 11, adherent("brightfield")),
+    Kind("adherent-relief", 6, adherent("dic")),
+    Kind("quantitative-phase", 8, bright(quantitative=True)),
+    Kind("stained-cells", 15, bright(quantitative=False)),
+    Kind("nuclei-culture", 9, nuclei("culture")),
+    Kind("nuclei-clusters", 9, nuclei("clusters")),
+    Kind("nuclei-tissue", 8, nuclei("tissue")),
+    Kind("histology", 20, partial(scene, any_histology, draw_histology)),
+    Kind("negative-well", 6, negative("well")),
+    Kind("negative-noise", 5, negative("noise")),
+    Kind("negative-writing", 4, negative("writing")),
+    Kind("negative-scenery", 6, negative("scenery")),
 )
 
 

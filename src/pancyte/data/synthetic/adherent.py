@@ -222,7 +222,7 @@ def _flat(
     """Return the phase of flat cells: thicker about the nucleus, grainy, with a seam at the rim."""
     shape = cells.labels.shape
     inside = cells.labels > 0
-    height = 0.12 * 12.0 ** generator.random()
+    height = 0.22 * 8.0 ** generator.random()
     slope = np.clip(cells.wall / (generator.uniform(0.03, 0.2) * diameter), 0.0, 1.0)
     middle = np.exp(-((cells.level / 0.55) ** 2))
     phase = height * (0.35 * slope + generator.uniform(0.3, 1.0) * middle) * inside
@@ -240,7 +240,7 @@ def _flat(
     seam = np.exp(-((cells.wall - 1.0) ** 2) / 3.0) * inside
     ruffled = np.clip(smooth_noise(shape, 0.2 * diameter, generator), 0.0, 2.0)
     phase += height * generator.uniform(0.0, 1.0) * seam * ruffled
-    return phase
+    return np.asarray(phase)
 
 
 def _nuclei(cells: Territory, blobs: list[Blob], generator: np.random.Generator) -> Plane:

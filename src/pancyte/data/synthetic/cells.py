@@ -153,7 +153,7 @@ def debris(
     free: BoolArray,
 ) -> Plane:
     """Return the phase of specks of 0.05 to 0.25 of a cell's diameter, where it is free."""
-    count = int(generator.exponential(0.25) * np.prod(shape) / diameter**2)
+    count = int(generator.exponential(0.15) * np.prod(shape) / diameter**2)
     sizes = np.maximum(1.5, diameter * generator.uniform(0.05, 0.25, count))
     blobs = [
         Blob((float(y), float(x)), float(size), generator.uniform(1.0, 2.0), roughness=0.2)
@@ -276,7 +276,8 @@ def _traps(
     tilt = generator.uniform(-0.9, 0.9)
     turn = generator.uniform(0.0, math.pi)
     across = np.array([math.cos(turn), math.sin(turn)])
-    pillars, points = [], []
+    pillars: list[Blob] = []
+    points: list[tuple[float, float]] = []
     for y in np.arange(generator.uniform(0.2, 0.8) * step, shape[0], step):
         for x in np.arange(generator.uniform(0.2, 0.8) * step, shape[1], step):
             middle = np.array([y, x])

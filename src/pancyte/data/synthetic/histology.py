@@ -1,8 +1,9 @@
 """Sections of tissue with hematoxylin and eosin, as a slide scanner shows them.
 
-A stain takes light away by the law of Beer and Lambert, with the color vectors of Ruifrok and
-Johnston (Anal Quant Cytol Histol 2001, 23:291), varied. Compared with TNBC slides: vesicular nuclei
-with a dark rim and clumps, small dark lymphocytes, spindles along the fibers, gaps.
+A stain takes light away by the law of Beer and Lambert, with color vectors like those of Ruifrok
+and Johnston (Anal Quant Cytol Histol 2001, 23:291), varied; eosin is less magenta, as on slides.
+Compared with TNBC slides: vesicular nuclei with a dark rim and clumps, small dark lymphocytes,
+spindles along the fibers, gaps, red cells.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from pancyte.data.synthetic.territory import (
     Blob,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pancyte.types import IntArray
 
 _HEMATOXYLIN: Final = np.array([0.65, 0.70, 0.29])
-_EOSIN: Final = np.array([0.07, 0.99, 0.11])
+_EOSIN: Final = np.array([0.12, 0.90, 0.42])
 
 
 @params
@@ -81,7 +82,7 @@ def draw_histology(
     nests = field < np.quantile(field, settings.epithelium)
     gaps = _gaps(shape, diameter, generator)
     direction = generator.uniform(0.0, math.pi)
-    blobs, pale = _blobs(shape, settings, nests & (gaps < 0.5), direction, generator)
+    blobs, pale = _blobs(shape, settings, np.where(gaps > 0.4, -1, nests), direction, generator)
     bend = draw_bend(shape, grain=diameter, height=0.05 * diameter, generator=generator)
     nuclei = compete(shape, blobs, generator, bend=bend)
     hematoxylin = _nuclear_stain(nuclei, pale, diameter, generator)
@@ -100,11 +101,14 @@ def draw_histology(
 def _blobs(
     shape: tuple[int, int],
     settings: Histology,
-    nests: npt.NDArray[np.bool_],
+    nests: npt.NDArray[np.int64],
     direction: float,
     generator: np.random.Generator,
 ) -> tuple[list[Blob], Plane]:
-    """Return the nuclei, and for each, after the background, how pale its middle is."""
+    """Return the nuclei of nests (1) and stroma (0), and how pale the middle of each is.
+
+    There are none in gaps (-1). The first value is that of the background.
+    """
     diameter = settings.diameter
     count = max(1, round(settings.cover * math.prod(shape) / (0.6 * diameter**2)))
     points = sprinkle(
@@ -117,10 +121,12 @@ def _blobs(
     sizes = diameter * np.exp(settings.spread * generator.standard_normal(len(points)))
     immune = smooth_noise(shape, 2.0 * diameter, generator)
     inflamed = generator.uniform(0.3, 2.0)
-    vesicular = generator.uniform(0.0, 0.9)
+    vesicular = generator.uniform(0.2, 1.0)
     blobs, pale = [], [0.0]
     for (y, x), size in zip(points, sizes, strict=True):
         row, column = min(int(y), shape[0] - 1), min(int(x), shape[1] - 1)
+        if nests[row, column] < 0:
+            continue
         turn = generator.uniform(0.0, math.pi)
         center = float(y), float(x)
         if immune[row, column] > inflamed:
@@ -145,13 +151,13 @@ def _nuclear_stain(
     shape = nuclei.labels.shape
     count = len(pale)
     inside = nuclei.labels > 0
-    depth = generator.uniform(0.7, 1.5) * np.exp(0.25 * generator.standard_normal(count))
+    depth = generator.uniform(0.6, 1.3) * np.exp(0.25 * generator.standard_normal(count))
     # Nuclei that lie above or below the section are faint.
     depth *= np.where(generator.random(count) < 0.1, 0.55, 1.0)
-    rim = np.exp(-((nuclei.wall / (0.05 * diameter + 0.5)) ** 2))
+    rim = np.exp(-((nuclei.wall / (0.05 * diameter + 0.8)) ** 2))
     clumps = smooth_noise(shape, max(0.9, 0.06 * diameter), generator)
-    hollow = 1.0 - pale[nuclei.labels] * (1.0 - rim) * 0.65
-    stain = depth[nuclei.labels] * hollow * (1.0 + generator.uniform(0.1, 0.35) * clumps)
+    hollow = 1.0 - pale[nuclei.labels] * (1.0 - rim) * 0.8
+    stain = depth[nuclei.labels] * hollow * (1.0 + generator.uniform(0.15, 0.5) * clumps)
     nucleoli = (clumps > 1.9) & inside & (nuclei.level < 0.7)
     stain += 0.5 * gaussian_filter(nucleoli.astype(np.float64), 0.8)
     return np.asarray(np.maximum(stain, 0.15) * inside)
@@ -174,7 +180,8 @@ def _ground(
     fibers = generator.uniform(0.25, 0.7) * (1.0 + 0.35 * coarse + 0.25 * fine)
     cytoplasm = generator.uniform(0.15, 0.5) * (
         1.0
-        + 0.15 * smooth_noise(shape, 1.5, generator)
+        + 0.2 * smooth_noise(shape, 1.5, generator)
+        + 0.2 * smooth_noise(shape, 0.1 * diameter, generator)
         + 0.25 * smooth_noise(shape, 0.3 * diameter, generator)
     )
     return np.clip(nests * cytoplasm + (1.0 - nests) * fibers, 0.02, None)
@@ -184,9 +191,8 @@ def _streaks(across: Plane, along: Plane, width: float, generator: np.random.Gen
     """Return noise that is long along the fibers and ``width`` pixels wide across them."""
     size = 128
     noise = gaussian_filter(generator.standard_normal((size, size)), 0.7, mode="wrap")
-    rows = (across / max(width, 0.8)).astype(np.intp) % size
-    columns = (along / max(8.0 * width, 4.0)).astype(np.intp) % size
-    return np.asarray(gaussian_filter(noise[rows, columns] / noise.std(), 0.8))
+    where = np.stack([across / max(width, 0.8), along / max(8.0 * width, 4.0)])
+    return np.asarray(map_coordinates(noise / noise.std(), where, order=1, mode="grid-wrap"))
 
 
 def _gaps(shape: tuple[int, int], diameter: float, generator: np.random.Generator) -> Plane:
@@ -232,7 +238,7 @@ def _scan(
     ]
     density = hematoxylin * vectors[0][:, None, None] + eosin * vectors[1][:, None, None]
     white = generator.uniform(225.0, 250.0) * (1.0 + 0.02 * generator.standard_normal(3))
-    light = white[:, None, None] * np.exp(-2.303 * generator.uniform(0.4, 0.65) * density)
+    light = white[:, None, None] * np.exp(-2.303 * generator.uniform(0.35, 0.6) * density)
     blur = generator.uniform(0.5, 1.1)
     light = gaussian_filter(light, (0.0, blur, blur))
     light += generator.uniform(1.0, 5.0) * generator.standard_normal(light.shape, dtype=np.float32)

@@ -143,7 +143,7 @@ def _walls(tissue: Territory, diameter: float, generator: np.random.Generator) -
 
 
 def _cytoplasm(tissue: Territory, diameter: float, generator: np.random.Generator) -> Plane:
-    """Return what is inside of the cells, 0 to about 0.5: grainy, with or without a dark nucleus."""
+    """Return what is inside of the cells, 0 to about 0.5: grainy, some with a dark nucleus."""
     values = 0.25 * np.exp(0.4 * generator.standard_normal(int(tissue.labels.max(initial=0)) + 1))
     values[0] = generator.uniform(0.0, 0.1)
     inside = values[tissue.labels]

@@ -3,8 +3,8 @@
 Clusters of equal brightness, dim beside bright nuclei, nuclei out of focus, chromosomes of dividing
 cells, tissue. Measured on the nuclei of the Data Science Bowl 2018 as a part of the range from the
 1st to the 99th percentile: noise of 0.002 to 0.02, a background of 0.017 to 0.039 of standard
-deviation that is uneven by 3 to 23 percent, nuclei brighter than it by 0.4 and more. Here noise goes
-to 0.15, to be hard.
+deviation that is uneven by 3 to 23 percent, nuclei brighter than it by 0.4 and more. Here noise
+goes to 0.15, to be hard.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def draw_hard_nuclei(
     cleft = np.clip(nuclei.wall / generator.uniform(0.5, 2.5), 0.0, 1.0)
     stain = np.maximum(height, 0.3) * (0.6 + 0.4 * cleft) * inside
     stain *= _chromatin(shape, diameter, generator)
-    focus = generator.integers(0, _LAYERS, len(blobs) + 1)
+    focus = generator.integers(0, _LAYERS, len(blobs) + 1, dtype=np.int32)
     focus[0] = 0
     light = _focused(stain * bright[nuclei.labels], focus[nuclei.labels], settings, generator)
     light += _haze(light, settings, generator)
@@ -182,10 +182,10 @@ def _haze(light: Plane, settings: HardNuclei, generator: np.random.Generator) ->
     ghosts = {"culture": 0.2, "clusters": 0.2, "tissue": 0.8}[settings.scene]
     if generator.random() < ghosts:
         strength = generator.uniform(0.05, 0.3)
-        far = gaussian_filter(np.roll(light, 3 * light.shape[1] // 7, axis=(0)), 0.3 * diameter)
+        far = gaussian_filter(np.roll(light, 3 * light.shape[1] // 7, axis=0), 0.3 * diameter)
         haze += strength * far
     if generator.random() < 0.3:
         field = smooth_noise(shape, 0.4 * diameter, generator)
-        haze += generator.uniform(0.02, 0.12) * np.abs(field)
+        haze += generator.uniform(0.02, 0.12) * np.maximum(field, 0.0)
     crumbs = generator.random(shape) < generator.uniform(0.0, 0.15) / diameter**2
     return haze + gaussian_filter(crumbs.astype(np.float64), 0.8 + 0.03 * diameter) * 4.0

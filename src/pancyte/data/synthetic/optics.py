@@ -137,10 +137,10 @@ def quantize(light: Plane, generator: np.random.Generator, *, top: float) -> Exp
     """Return light as 8- or 16-bit counts; ``top`` becomes something dim to slightly saturated."""
     if generator.random() < 0.5:
         full = 255.0 * generator.choice([0.35, 0.7, 0.9, 1.0, 1.1], p=[0.1, 0.25, 0.3, 0.25, 0.1])
-        return np.clip(np.rint(light * (full / top)), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(light * (full / top)), 0, 255), dtype=np.uint8)
     full = 600.0 * 100.0 ** generator.random()
     offset = generator.choice([0.0, 100.0, 500.0])
-    return np.clip(np.rint(light * (full / top) + offset), 0, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(light * (full / top) + offset), 0, 65535), dtype=np.uint16)
 
 
 def fluoresce(

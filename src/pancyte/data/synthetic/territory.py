@@ -214,7 +214,7 @@ def smooth_noise(shape: tuple[int, int], grain: float, generator: np.random.Gene
     ).astype(np.float64)
     noise = (noise - noise.mean()) / max(float(noise.std()), 1e-9)
     if step == 1:
-        return noise[: shape[0], : shape[1]]
+        return np.asarray(noise[: shape[0], : shape[1]])
     y, x = np.arange(shape[0]) / step, np.arange(shape[1]) / step
     top, left = y.astype(np.intp), x.astype(np.intp)
     down, right = (y - top)[:, None], x - left
