@@ -16,10 +16,14 @@ for the inverted residual block.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FEATURE_CHANNELS: Final = (16, 24, 40, 112, 320)
 """Channels of the features at strides 2, 4, 8, 16, 32."""
@@ -88,7 +92,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the features at strides 2, 4, 8, 16, 32, finest first."""
-        x = F.relu6(self.bn1(self.conv_stem(images)))  # (B, 32, Y/2, X/2)
+        x = F.relu6(self.bn1(self.conv_stem(images)), inplace=True)  # (B, 32, Y/2, X/2)
         features = []
         for index, stage in enumerate(self.blocks):
             x = stage(x)
@@ -109,7 +113,7 @@ class SeparableConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, Y, X) to (B, out_channels, Y, X)."""
-        x = F.relu6(self.bn1(self.conv_dw(x)))
+        x = F.relu6(self.bn1(self.conv_dw(x)), inplace=True)
         normed: Tensor = self.bn2(self.conv_pw(x))
         return normed
 
@@ -139,8 +143,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, Y, X) to (B, out_channels, Y/stride, X/stride)."""
-        y = F.relu6(self.bn1(self.conv_pw(x)))
-        y = F.relu6(self.bn2(self.conv_dw(y)))
+        y = F.relu6(self.bn1(self.conv_pw(x)), inplace=True)
+        y = F.relu6(self.bn2(self.conv_dw(y)), inplace=True)
         projected: Tensor = self.bn3(self.conv_pwl(y))
         return projected + x if self.residual else projected
 
@@ -160,9 +164,15 @@ class StridedConv(nn.Conv2d):
         return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
-def _depthwise(channels: int, *, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
-    if stride == 1:
-        return nn.Conv2d(
+class DepthwiseConv(nn.Conv2d):
+    """A filter of stride 1 for each channel, learned in float32 on a CPU.
+
+    The gradient of a depthwise convolution in bfloat16 takes up to twelve times that in float32
+    there, and was half of a training step.
+    """
+
+    def __init__(self, channels: int, *, kernel: int, padding: Padding) -> None:
+        super().__init__(
             channels,
             channels,
             kernel,
@@ -171,9 +181,43 @@ def _depthwise(channels: int, *, kernel: int, stride: int, padding: Padding) -> 
             bias=False,
             padding_mode=padding,
         )
-    return StridedConv(
-        channels, channels, kernel, stride=stride, groups=channels, bias=False, padding_mode=padding
-    )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, Y, X) to (B, C, Y, X)."""
+        return _learn_in_float32(super().forward, x)
+
+
+class StridedDepthwiseConv(StridedConv):
+    """A filter of stride 2 for each channel, learned in float32 as :class:`DepthwiseConv`."""
+
+    def __init__(self, channels: int, *, kernel: int, padding: Padding) -> None:
+        super().__init__(
+            channels,
+            channels,
+            kernel,
+            stride=2,
+            groups=channels,
+            bias=False,
+            padding_mode=padding,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, Y, X) to (B, C, Y/2, X/2)."""
+        return _learn_in_float32(super().forward, x)
+
+
+def _learn_in_float32(convolve: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Convolve bfloat16 in float32 where a gradient is wanted on a CPU; the result has x's type."""
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or not torch.is_grad_enabled():
+        return convolve(x)
+    with torch.autocast("cpu", enabled=False):
+        return convolve(x.float()).to(x.dtype)
+
+
+def _depthwise(channels: int, *, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
+    if stride == 1:
+        return DepthwiseConv(channels, kernel=kernel, padding=padding)
+    return StridedDepthwiseConv(channels, kernel=kernel, padding=padding)
 
 
 def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
