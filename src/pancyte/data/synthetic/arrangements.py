@@ -173,7 +173,7 @@ def _radius(settings: Rods, generator: Generator) -> float:
 
 
 @njit(cache=True)
-def _is_free(points, taken, distance):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _is_free(points: Points, taken: Points, distance: float) -> bool:
     """Tell whether all points (n, 2) keep a distance from all others (m, 2)."""
     for i in range(len(points)):
         for j in range(len(taken)):
@@ -199,7 +199,8 @@ def _wander(settings: Rods, length: float, generator: Generator, *, wave: float 
     turns = np.convolve(padded, np.ones(window) / window, mode="same")[window:-window]
     angles = generator.uniform(0.0, 2.0 * math.pi) + turns
     spine = np.cumsum(np.stack([np.sin(angles), np.cos(angles)], axis=1) * size, axis=0)
-    return spine - spine.mean(axis=0) + generator.random(2) * settings.shape
+    middle = generator.uniform(0.05, 0.95, 2) * settings.shape
+    return np.asarray(spine - spine.mean(axis=0) + middle)
 
 
 def _bend_together(bodies: list[Body], settings: Rods, generator: Generator) -> list[Body]:

@@ -121,7 +121,7 @@ def _cover(relief: Relief) -> Field:
 def _thickness(relief: Relief, power: float) -> Field:
     """Return the height of round cells, 0 to 1; a lower power makes them flatter on top."""
     from_middle = np.clip(1.0 - relief.depth / relief.radius, 0.0, 1.0)
-    return _cover(relief) * np.sqrt(1.0 - 0.98 * from_middle**2) ** power
+    return np.asarray(_cover(relief) * np.sqrt(1.0 - 0.98 * from_middle**2) ** power)
 
 
 def _body(relief: Relief, width: float, generator: Generator) -> Field:

@@ -104,19 +104,26 @@ def paint(bodies: Sequence[Body], shape: tuple[int, int], *, layered: bool = Fal
     owner = np.zeros(shape, dtype=np.int32)
     radius = np.ones(shape)
     along = np.zeros(shape)
+    maps = (level, owner, radius, along)
     for number, body in enumerate(bodies, start=1):
         arc = arc_length(body.spine)
         where = arc / arc[-1] if arc[-1] > 0 else np.full(len(arc), 0.5)
         discs = np.column_stack([body.spine, body.radius, where])
-        _paint(np.ascontiguousarray(discs), number, layered, level, owner, radius, along)
+        _paint(np.ascontiguousarray(discs), number, layered, maps)
     labels = np.where(level < 0, owner, 0).astype(np.int32)
     narrow = (field.astype(np.float32) for field in (-level, radius, along))
     return Relief(labels, *narrow)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _paint(discs, number, layered, level, owner, radius, along):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, PLR0913, PLR0917
+@njit(cache=True)
+def _paint(
+    discs: Points,
+    number: int,
+    layered: bool,  # noqa: FBT001 - a kernel
+    maps: tuple[Points, IntArray, Points, Points],
+) -> None:
     """Add the discs (y, x, radius, along) of one body; level is the distance to the rim."""
+    level, owner, radius, along = maps
     height, width = level.shape
     for disc in range(len(discs)):
         y, x, r = discs[disc, 0], discs[disc, 1], discs[disc, 2]

@@ -90,4 +90,4 @@ def to_bits(
     low, high = np.percentile(counts, [generator.uniform(0, 0.5), 100 - generator.uniform(0, 0.5)])
     low *= generator.random()
     stretched = (counts - low) * (255.0 / max(high - low, 1.0))
-    return np.clip(np.rint(stretched), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(stretched), 0, 255), dtype=np.uint8)

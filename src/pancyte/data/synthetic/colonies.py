@@ -95,31 +95,17 @@ def _divide(
     return np.concatenate([np.delete(rods, ready, axis=0), *daughters])
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _push_apart(rods, rounds):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+@njit(cache=True)
+def _push_apart(rods: Column, rounds: int) -> None:
     """Move and turn rods (y, x, angle, length, ...) of width 1, in place, until few overlap."""
-    count = len(rods)
-    shift = np.zeros((count, 4))  # y, x, angle, number of contacts
+    shift = np.zeros((len(rods), 4))  # y, x, angle, number of contacts
     for _ in range(rounds):
         shift[:] = 0.0
-        for i in range(count):
-            for j in range(count):
-                if i == j:
-                    continue
-                dy, dx = rods[j, 0] - rods[i, 0], rods[j, 1] - rods[i, 1]
-                reach = 0.5 * (rods[i, 3] + rods[j, 3])
-                if dy * dy + dx * dx >= reach * reach:
-                    continue
-                if _cross(rods, i, j):
-                    # Ends would be pushed to the wrong side: move the middles apart.
-                    distance = np.sqrt(dy * dy + dx * dx) + 1e-9
-                    shift[i, 0] -= 0.5 * dy / distance
-                    shift[i, 1] -= 0.5 * dx / distance
-                    shift[i, 3] += 1.0
-                else:
-                    _touch(rods, i, j, shift)
+        for i in range(len(rods)):
+            for j in range(len(rods)):
+                _meet(rods, i, j, shift)
         most = 0.0
-        for i in range(count):
+        for i in range(len(rods)):
             if shift[i, 3] > 0:
                 part = 1.0 / (1.0 + 0.5 * (shift[i, 3] - 1.0))
                 for k in range(3):
@@ -129,8 +115,25 @@ def _push_apart(rods, rounds):  # type: ignore[no-untyped-def] # noqa: ANN001, A
             break
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _cross(rods, i, j):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+@njit(cache=True)
+def _meet(rods: Column, i: int, j: int, shift: Column) -> None:
+    """Add to the shifts what two rods ask for, if they are near each other."""
+    dy, dx = rods[j, 0] - rods[i, 0], rods[j, 1] - rods[i, 1]
+    reach = 0.5 * (rods[i, 3] + rods[j, 3])
+    if i == j or dy * dy + dx * dx >= reach * reach:
+        return
+    if _cross(rods, i, j):
+        # Ends would be pushed to the wrong side: move the middles apart.
+        distance = np.sqrt(dy * dy + dx * dx) + 1e-9
+        shift[i, 0] -= 0.5 * dy / distance
+        shift[i, 1] -= 0.5 * dx / distance
+        shift[i, 3] += 1.0
+    else:
+        _touch(rods, i, j, shift)
+
+
+@njit(cache=True)
+def _cross(rods: Column, i: int, j: int) -> bool:
     """Tell whether the middle lines of two rods cross."""
     dy, dx = rods[j, 0] - rods[i, 0], rods[j, 1] - rods[i, 1]
     sin_i, cos_i = np.sin(rods[i, 2]), np.cos(rods[i, 2])
@@ -140,11 +143,12 @@ def _cross(rods, i, j):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
         return False
     along_i = (dx * sin_j - dy * cos_j) / turned
     along_j = (dx * sin_i - dy * cos_i) / turned
-    return abs(along_i) < 0.5 * (rods[i, 3] - 1.0) and abs(along_j) < 0.5 * (rods[j, 3] - 1.0)
+    half_i, half_j = 0.5 * (rods[i, 3] - 1.0), 0.5 * (rods[j, 3] - 1.0)
+    return bool(abs(along_i) < half_i and abs(along_j) < half_j)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def _touch(rods, i, j, shift):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+@njit(cache=True)
+def _touch(rods: Column, i: int, j: int, shift: Column) -> None:
     """Add to the shifts of i and j what both ends of i that lie too near to j ask for."""
     half_i, half_j = 0.5 * (rods[i, 3] - 1.0), 0.5 * (rods[j, 3] - 1.0)
     sin_i, cos_i = np.sin(rods[i, 2]), np.cos(rods[i, 2])

@@ -1,5 +1,4 @@
-"""Bacteria in one plane: colonies, scattered cells, filaments and cocci, as four microscopes see
-them.
+"""Bacteria: colonies, scattered cells, filaments and cocci, as four microscopes see them.
 
 Made of :mod:`arrangements` (where cells lie), :mod:`bodies` (which pixels they cover),
 :mod:`bacterial_light` (what a microscope shows of them) and :mod:`camera`.
@@ -39,8 +38,8 @@ class Rods:
     look: Look = "phase"
     """Phase contrast with dark or with bright cells, bright field, or fluorescence."""
     count: int = 40
-    """Cells, or as many as find room, 1 to 1000; of each colony, of which there are up to four. Some
-    may lie outside."""
+    """Cells, or as many as find room, 1 to 1000; of each of up to four colonies. Some may
+    lie outside."""
     width: float = 10.0
     """Median width of a cell in pixels, 4 to 40."""
     aspect: float = 4.0
