@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pancyte.nn.efficientnet import FEATURE_CHANNELS, EfficientNetLite0
+from pancyte.nn.efficientnet import FEATURE_CHANNELS, EfficientNetLite0, _depthwise
 from pancyte.nn.weights import encoder_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -61,3 +61,24 @@ def test_encoder_equals_timm_on_a_golden_image():
         expected = golden[f"stride_{2 << index}"]
         assert np.abs(expected).max() > 1.0
         np.testing.assert_allclose(feature.numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_filters_of_each_channel_learn_in_float32_under_bfloat16(stride):
+    torch.manual_seed(0)
+    layer = _depthwise(8, kernel=3, stride=stride, padding="zeros")
+    x = torch.randn(2, 8, 16, 16).bfloat16()
+    layer(x.float()).square().sum().backward()
+    exact = layer.weight.grad.clone()
+    layer.weight.grad = None
+
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+        with torch.no_grad():
+            unlearned = layer(x)
+    y.float().square().sum().backward()
+
+    assert y.dtype == unlearned.dtype == torch.bfloat16
+    # Only the result was rounded, to 8 bits.
+    assert torch.allclose(layer.weight.grad, exact, rtol=0.02, atol=0.02 * exact.abs().max())
+    assert torch.allclose(y, unlearned, rtol=0.02, atol=0.02)
