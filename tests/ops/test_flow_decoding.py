@@ -103,6 +103,20 @@ def test_cells_cut_by_the_border_are_kept_with_small_errors(field):
     assert found.errors.max() < 0.05
 
 
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_field_of_what_reaches_the_border_may_point_beyond_it(field):
+    """A network sees half of a cell and knows that its middle lies outside."""
+    labels = scattered(lambda _: disc(14), 4)
+    middle = labels.shape[0] // 2
+    flow = labels_to_flow(labels, field=field)
+    half = np.ascontiguousarray(split_components(labels)[14:middle])
+    beyond = np.ascontiguousarray(flow[:, 14:middle])
+    strict = FlowDecoding(flow_threshold=0.1)
+    found = decode_flow((half > 0).astype(np.float32), beyond, strict, field=field)
+    assert found.labels.max() == half.max()
+    assert found.errors.max() > 0.1
+
+
 def test_size_limits():
     labels = np.zeros((40, 40), np.int32)
     labels[2:32, 2:32], labels[34:39, 34:39] = 1, 2

@@ -38,11 +38,12 @@ from pancyte.ops.object_means import mean_per_object, mean_squared_difference
 from pancyte.ops.sinks import Components, find_components, locate_components
 from pancyte.ops.tracking import follow_flow, label_sinks
 from pancyte.params import params
+from pancyte.types import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pancyte.types import BoolArray, FloatArray, IntArray, Part
+    from pancyte.types import BoolArray, FloatArray, IntArray
 
 FlowField = Literal["diffusion", "geodesic"]
 """How the vectors of an object are drawn."""
@@ -59,9 +60,9 @@ class FlowDecoding:
     foreground_threshold: float = 0.5
     """Pixels with a higher probability are followed; 0 to 1."""
     flow_threshold: float | None = 0.4
-    """Largest error of an object, up to 4; 0 and None keep all objects, as in Cellpose. Those at
-    the border of the image are tested like the others: the field is drawn on the part that is seen,
-    in training on crops as here. Of volumes Cellpose tests none, since its vectors lead astray
+    """Largest error of an object, up to 4; 0 and None keep all objects, as in Cellpose. Those that
+    reach the border of the image are not tested: a network that sees the half of a cell points
+    beyond the border, and a quarter of the nuclei there would be lost. Of volumes Cellpose tests none, since its vectors lead astray
     where objects touch."""
     max_iterations: int | None = None
     """Most steps of one pixel; None follows each until it arrives."""
@@ -165,8 +166,8 @@ def decode_flow(
     field
         The field that the flow was trained on, for its error.
     part
-        Which part of an image the maps show; None means all of it. Objects that reach an open side
-        are not tested for their error, and the image's size is that of the whole.
+        Which part of an image the maps show; None means all of it. The image's size is that of the
+        whole.
     spacing
         Size of a voxel along z, y, x as in :func:`labels_to_flow`; None for cubes.
 
@@ -183,7 +184,7 @@ def decode_flow(
     Notes
     -----
     In order: follow the flow, label the sinks, keep the largest component of each, drop by size,
-    drop by error, fill holes, drop at the border (not in a part, whose sides need not be those of
+    drop by error those that are seen whole, fill holes, drop at the border (not in a part, whose sides need not be those of
     the image). A sink needs 11 tracks, or ``min_size`` where that is less, so that objects of fewer
     pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px upward. Extra
     memory is below 30 bytes per pixel or voxel.
@@ -208,8 +209,8 @@ def decode_flow(
     del own, components
     if settings.flow_threshold:
         passed = errors <= settings.flow_threshold
-        if part is not None:
-            passed |= part.cut(boxes, labels.shape)
+        # Where the rest of an object lies beyond the border, a network cannot know its sink.
+        passed |= Part(labels.size, ((True, True),) * labels.ndim).cut(boxes, labels.shape)
         labels, errors = _keep(labels, passed), errors[passed]
     if settings.fill_holes:
         labels = fill_holes(labels)
