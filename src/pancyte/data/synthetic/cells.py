@@ -25,6 +25,7 @@ from pancyte.data.synthetic.territory import (
     draw_sizes,
     smooth_noise,
     sprinkle,
+    without_slivers,
 )
 from pancyte.params import params
 
@@ -132,7 +133,7 @@ def draw_yeast(settings: Yeast, generator: np.random.Generator) -> tuple[Exposed
         mothers = _round_blobs(shape, settings, generator, grouped=generator.uniform(0.5, 0.97))
     blobs = _with_buds(mothers, generator)
     drops = compete(shape, blobs, generator)
-    labels = np.where(device > 0.3, 0, drops.labels)
+    labels = without_slivers(np.where(device > 0.3, 0, drops.labels), blobs)
     cells = Territory(labels, np.where(labels > 0, drops.level, 1.0), drops.wall * (labels > 0))
     phase = _drops(cells, generator, height=generator.uniform(0.8, 2.8))
     rim = generator.uniform(0.02, 0.05) * settings.diameter + 0.6
@@ -152,9 +153,9 @@ def debris(
     *,
     free: BoolArray,
 ) -> Plane:
-    """Return the phase of specks of 0.05 to 0.25 of a cell's diameter, where it is free."""
+    """Return the phase of specks of 0.05 to 0.2 of a cell's diameter, where it is free."""
     count = int(generator.exponential(0.15) * np.prod(shape) / diameter**2)
-    sizes = np.maximum(1.5, diameter * generator.uniform(0.05, 0.25, count))
+    sizes = np.maximum(1.5, diameter * generator.uniform(0.05, 0.2, count))
     blobs = [
         Blob((float(y), float(x)), float(size), generator.uniform(1.0, 2.0), roughness=0.2)
         for (y, x), size in zip(generator.random((count, 2)) * shape, sizes, strict=True)
@@ -192,7 +193,7 @@ def _round_blobs(
     *,
     grouped: float,
 ) -> list[Blob]:
-    count = max(1, round(settings.cover * math.prod(shape) / (0.785 * settings.diameter**2)))
+    count = max(3, round(settings.cover * math.prod(shape) / (0.785 * settings.diameter**2)))
     distance = settings.diameter * generator.uniform(0.8, 0.95)
     points = sprinkle(shape, count, distance=distance, grouped=grouped, generator=generator)
     sizes = draw_sizes(len(points), settings.diameter, settings.spread, generator)

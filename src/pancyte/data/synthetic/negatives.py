@@ -69,7 +69,7 @@ def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[E
         return _noise(shape, channels, generator), labels
     if settings.subject == "well":
         light = _well(shape, generator)
-        noise = (0.02, 0.8)
+        noise = (0.005, 0.8)
     elif settings.subject == "writing":
         light = _writing(shape, generator)
         noise = (0.001, 0.05)

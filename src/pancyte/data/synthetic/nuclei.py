@@ -118,7 +118,10 @@ def _blobs(
     roughness = generator.uniform(0.02, 0.07)
     blobs, bright = [], [0.0]
     for (y, x), size, turn in zip(points, sizes, turns, strict=True):
-        center, light = (float(y), float(x)), math.exp(spread * generator.standard_normal())
+        center, light = (
+            (float(y), float(x)),
+            math.exp(min(max(spread * generator.standard_normal(), -1.1), 1.3)),
+        )
         if generator.random() < dividing:
             plates = _chromosomes(center, float(size), float(turn), generator)
             blobs += plates

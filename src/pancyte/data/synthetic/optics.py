@@ -75,7 +75,10 @@ def transmit(
     pupil: npt.NDArray[Any]
     if contrast == "brightfield":
         blur = generator.uniform(*defocus) * size * generator.choice([-1.0, 1.0])
-        pupil, plain = np.exp(0.5j * blur * abs(blur) * squared), 1.0
+        # A lamp is not a point, so that fringes fade away from the rim.
+        source = generator.uniform(0.02, 0.06) * blur**2
+        pupil = np.exp((0.5j * blur * abs(blur) - 0.5 * source**2) * squared)
+        plain = 1.0
     elif contrast == "phase":
         width = generator.uniform(0.15, 0.5) * size
         passed = _UNDIFFRACTED * generator.uniform(0.8, 1.4)

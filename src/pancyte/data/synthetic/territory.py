@@ -116,7 +116,7 @@ def compete(
         second[rows, columns] = np.where(wins, best, np.minimum(other, mine))
         level[rows, columns] = np.where(wins, mine, best)
         labels[rows, columns][wins] = label
-    labels = _without_slivers(labels, blobs)
+    labels = without_slivers(labels, blobs)
     level = np.where(labels > 0, level, limit)
     radii = np.array([1.0, *(blob.diameter / 2.0 for blob in blobs)])[labels]
     # Where a neighbor is, both levels change on the way to the wall, so it is half as far.
@@ -227,6 +227,14 @@ def draw_sizes(count: int, diameter: float, spread: float, generator: np.random.
     return diameter * np.exp(spread * np.clip(generator.standard_normal(count), -2.5, 2.5))
 
 
+def without_slivers(labels: IntArray, blobs: Sequence[Blob]) -> IntArray:
+    """Take away what is left of blobs that others have nearly taken over, and what they cut off."""
+    areas = np.bincount(labels.ravel(), minlength=len(blobs) + 1)
+    full = np.array([0.0, *(math.pi / 4.0 * blob.diameter**2 for blob in blobs)])
+    kept = np.where(areas >= _LEAST_LEFT * full, np.arange(len(full)), 0).astype(np.int32)
+    return keep_largest_component(map_ids(labels, kept))
+
+
 def cut(labels: IntArray, margin: int, shape: tuple[int, int]) -> IntArray:
     """Return what a field of view shows of a scene that is larger by a margin on each side.
 
@@ -238,14 +246,6 @@ def cut(labels: IntArray, margin: int, shape: tuple[int, int]) -> IntArray:
     inside = labels[margin : margin + shape[0], margin : margin + shape[1]]
     whole = fill_holes(keep_largest_component(np.ascontiguousarray(inside)))
     return make_consecutive(remove_small(whole, SMALLEST))
-
-
-def _without_slivers(labels: IntArray, blobs: Sequence[Blob]) -> IntArray:
-    """Take away what is left of blobs that others have nearly taken over."""
-    areas = np.bincount(labels.ravel(), minlength=len(blobs) + 1)
-    full = np.array([0.0, *(math.pi / 4.0 * blob.diameter**2 for blob in blobs)])
-    kept = np.where(areas >= _LEAST_LEFT * full, np.arange(len(full)), 0).astype(np.int32)
-    return keep_largest_component(map_ids(labels, kept))
 
 
 def _level(
