@@ -16,12 +16,12 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
@@ -49,6 +49,9 @@ from pancyte.data.synthetic.trenches import any_trenches, draw_trenches
 from pancyte.io.files import write_atomic
 from pancyte.viz.contact_sheet import contact_sheet
 from pancyte.viz.overlay import overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SOURCE = "generated"
 SIDES = (160, 384)
@@ -115,19 +118,19 @@ def negative(subject: str) -> Callable[[Shape, np.random.Generator], Drawn]:
 
 
 KINDS = (
-    Kind("colony-phase", 10, partial(rods, arrangement="colony", look="phase")),
-    Kind("colony-negative-phase", 2, partial(rods, arrangement="colony", look="negative-phase")),
-    Kind("colony-bright-field", 3, partial(rods, arrangement="colony", look="bright-field")),
-    Kind("colony-fluorescence", 5, partial(rods, arrangement="colony", look="fluorescence")),
-    Kind("rods-phase", 4, partial(rods, arrangement="scattered", look="phase")),
-    Kind("rods-bright-field", 3, partial(rods, arrangement="scattered", look="bright-field")),
-    Kind("rods-fluorescence", 3, partial(rods, arrangement="scattered", look="fluorescence")),
-    Kind("filaments-phase", 3, partial(rods, arrangement="filaments", look="phase")),
-    Kind("filaments-fluorescence", 3, partial(rods, arrangement="filaments", look="fluorescence")),
-    Kind("cocci-phase", 3, partial(rods, arrangement="cocci", look="phase")),
-    Kind("cocci-fluorescence", 2, partial(rods, arrangement="cocci", look="fluorescence")),
-    Kind("mother-machine-phase", 7, partial(trenches, look="phase")),
-    Kind("mother-machine-fluorescence", 3, partial(trenches, look="fluorescence")),
+    Kind("colony-phase", 20, partial(rods, arrangement="colony", look="phase")),
+    Kind("colony-negative-phase", 4, partial(rods, arrangement="colony", look="negative-phase")),
+    Kind("colony-bright-field", 6, partial(rods, arrangement="colony", look="bright-field")),
+    Kind("colony-fluorescence", 10, partial(rods, arrangement="colony", look="fluorescence")),
+    Kind("rods-phase", 8, partial(rods, arrangement="scattered", look="phase")),
+    Kind("rods-bright-field", 5, partial(rods, arrangement="scattered", look="bright-field")),
+    Kind("rods-fluorescence", 6, partial(rods, arrangement="scattered", look="fluorescence")),
+    Kind("filaments-phase", 6, partial(rods, arrangement="filaments", look="phase")),
+    Kind("filaments-fluorescence", 6, partial(rods, arrangement="filaments", look="fluorescence")),
+    Kind("cocci-phase", 5, partial(rods, arrangement="cocci", look="phase")),
+    Kind("cocci-fluorescence", 4, partial(rods, arrangement="cocci", look="fluorescence")),
+    Kind("mother-machine-phase", 18, partial(trenches, look="phase")),
+    Kind("mother-machine-fluorescence", 6, partial(trenches, look="fluorescence")),
     Kind("membranes-bright", 12, tissue("bright")),
     Kind("membranes-dark", 7, tissue("dark")),
     Kind("membranes-and-nuclei", 7, tissue("stained")),
@@ -232,8 +235,8 @@ def make_sheet(kind: Kind, *, seed: int, out: Path) -> None:
     for number in range(SHEET_IMAGES):
         generator = np.random.default_rng([seed, number])
         image, labels = kind.draw(any_shape(generator), generator)
-        for shown in (np.zeros_like(labels), labels):
-            pictures.append(middle(overlay(image, shown[None], magnification=2)))
+        plain = overlay(image, np.zeros_like(labels[None]), magnification=2)
+        pictures += [middle(plain), middle(overlay(image, labels[None], magnification=2))]
     path = out / "sheets" / f"{kind.name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     PillowImage.fromarray(contact_sheet(pictures, columns=6)).save(path)
