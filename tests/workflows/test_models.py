@@ -205,3 +205,18 @@ def test_models_that_mean_different_things_do_not_predict_together(
 def test_no_model_at_all_is_wrong_use():
     with pytest.raises(UsageError, match="at least one model to load, but got none"):
         load([])
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
+def test_a_loaded_model_runs_a_faster_network_that_says_the_same(saved, precision, tolerance):
+    model = load(saved[0], device="cpu", precision=precision)
+    tile = np.random.RandomState(0).uniform(size=(1, 3, 32, 64)).astype(np.float32)
+
+    assert model.fastest_network is not model.network
+    expected, found = (
+        Predictor(((TASK, network),), precision=precision).predict(tile)
+        for network in (model.network, model.fastest_network)
+    )
+
+    np.testing.assert_allclose(found.scalars, expected.scalars, atol=tolerance)
+    np.testing.assert_allclose(found.vectors, expected.vectors, atol=tolerance)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import nn
 
+    from pancyte.inference.prepared import Prepared
     from pancyte.protocols import Task
     from pancyte.runtime import Precision
     from pancyte.types import Image, Segmentation
@@ -60,6 +61,9 @@ class Model:
     others: tuple[Model, ...] = ()
     """Further models of the same classes and preprocessing, whose maps are averaged with those of
     this one; objects are found as this one's task says."""
+    prepared: Prepared | None = None
+    """``network`` rewritten for speed, which is run for it until ``network`` or ``precision``
+    change."""
 
     def __post_init__(self) -> None:
         choose_symmetries(self.flips)
@@ -161,13 +165,21 @@ class Model:
             warnings=warnings,
         )
 
+    @property
+    def fastest_network(self) -> nn.Module:
+        """What is run for ``network``."""
+        faster = self.prepared
+        if faster is not None and faster.stands_for(self.network, self.precision):
+            return faster.network
+        return self.network
+
     def _predictor(self) -> Predictor:
-        members = tuple((model.task, model.network) for model in (self, *self.others))
+        members = tuple((model.task, model.fastest_network) for model in (self, *self.others))
         return Predictor(members, choose_symmetries(self.flips), self.precision)
 
     def _scout(self) -> Predictor | None:
         """Return what estimates the scale; None where that is what finds the objects."""
-        alone = Predictor(((self.task, self.network),), precision=self.precision)
+        alone = Predictor(((self.task, self.fastest_network),), precision=self.precision)
         is_plain = not self.others and choose_symmetries(self.flips) == alone.symmetries
         return None if is_plain else alone
 

@@ -15,7 +15,10 @@ from torch import nn
 from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import CheckpointError, ConfigError, UsageError
 from pancyte.inference.model import Model
+from pancyte.inference.prepared import Prepared
 from pancyte.io.checkpoint import MANIFEST_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from pancyte.nn.compact import CompactNet
+from pancyte.nn.folding import fold
 from pancyte.runtime import choose_device, choose_precision
 from pancyte.tasks import Task
 from pancyte.workflows.own_parts import make_network
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from pancyte.runtime import PrecisionChoice
+    from pancyte.runtime import Precision, PrecisionChoice
     from pancyte.workflows.own_parts import Network
 
 DEFAULT_MODEL: Final = "generalist"
@@ -89,13 +92,22 @@ def load(
     where = choose_device(device)
     made.requires_grad_(requires_grad=False)
     made.eval().to(where).to(memory_format=torch.channels_last)
+    chosen = choose_precision(precision, where)
     return Model(
         task,
         made,
         name=str(checkpoint.manifest.get("name", folder.name)),
         manifest=checkpoint.manifest,
-        precision=choose_precision(precision, where),
+        precision=chosen,
+        prepared=_prepare(made, chosen),
     )
+
+
+def _prepare(network: nn.Module, precision: Precision) -> Prepared | None:
+    """Rewrite a network for speed, where it is one that can be."""
+    if type(network) is not CompactNet:
+        return None
+    return Prepared(fold(network, getattr(torch, precision)), network, precision)
 
 
 def _for_each(network: Network | None) -> Network | None:
