@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from tests.strategies import SEEDS
 
-from pancyte.data.synthetic.camera import camera, texture, uneven_light
+from pancyte.data.synthetic.camera import camera, texture, to_bits, uneven_light
 
 
 def test_camera_has_the_variance_of_counted_photons():
@@ -45,3 +46,22 @@ def test_texture_is_normalized_and_has_its_grain():
         np.testing.assert_allclose(field.std(), 1)
         assert abs(field.mean()) < 0.2
     assert gaussian_filter(coarse, 3.0).std() > 2 * gaussian_filter(fine, 3.0).std()
+
+
+def test_sixteen_bits_are_the_counts():
+    counts = np.arange(400, dtype=np.uint16).reshape(1, 20, 20)
+
+    assert to_bits(counts, 16, np.random.default_rng(0)) is counts
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, value=st.integers(0, 65535))
+def test_eight_bits_use_their_range_and_keep_the_order(seed, value):
+    counts = (100 + 7 * np.arange(2000, dtype=np.uint16)).reshape(1, 40, 50)
+    pixels = to_bits(counts, 8, np.random.default_rng(seed))
+    flat = to_bits(np.full((1, 4, 4), value, np.uint16), 8, np.random.default_rng(seed))
+
+    assert pixels.dtype == flat.dtype == np.uint8
+    assert pixels.max() == 255
+    assert (np.diff(pixels.ravel().astype(int)) >= 0).all()
+    assert np.unique(flat).size == 1
