@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pancyte.types import FloatArray
 
 Contrast = Literal["brightfield", "phase", "dic"]
+Pupil = npt.NDArray[np.complexfloating[Any, Any]]
 Exposed = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 CONTRASTS: Final[tuple[Contrast, ...]] = ("brightfield", "phase", "dic")
@@ -66,32 +67,23 @@ def transmit(
     array of shape (Y, X)
         Light, 1 where there is no object.
     """
-    soft = gaussian_filter(phase, generator.uniform(0.5, 0.8))
+    height, width = phase.shape
+    beyond = [(0, fft.next_fast_len(side) - side) for side in (height, width)]
+    soft = np.pad(gaussian_filter(phase, generator.uniform(0.5, 0.8)), beyond, mode="edge")
     spectrum = fft.fft2(np.exp(1j * soft).astype(np.complex64))
-    y = 2.0 * math.pi * fft.fftfreq(phase.shape[0])[:, None]
-    x = 2.0 * math.pi * fft.fftfreq(phase.shape[1])[None]
-    squared = y**2 + x**2
-    aperture = np.exp(-squared * generator.uniform(0.5, 1.0) ** 2 / 2.0)
-    pupil: npt.NDArray[Any]
+    y = 2.0 * math.pi * fft.fftfreq(soft.shape[0])[:, None]
+    x = 2.0 * math.pi * fft.fftfreq(soft.shape[1])[None]
+    aperture = np.exp(-(y**2 + x**2) * generator.uniform(0.5, 1.0) ** 2 / 2.0)
     if contrast == "brightfield":
         blur = generator.uniform(*defocus) * size * generator.choice([-1.0, 1.0])
         # A lamp is not a point, so that fringes fade away from the rim.
         source = generator.uniform(0.02, 0.06) * blur**2
-        pupil = np.exp((0.5j * blur * abs(blur) - 0.5 * source**2) * squared)
-        plain = 1.0
-    elif contrast == "phase":
-        width = generator.uniform(0.15, 0.5) * size
-        passed = _UNDIFFRACTED * generator.uniform(0.8, 1.4)
-        low = np.exp(-squared * width**2 / 2.0)
-        pupil, plain = 1.0 - low - 1j * passed * low, passed**2
+        pupil = np.exp((0.5j * blur * abs(blur) - 0.5 * source**2) * (y**2 + x**2))
     else:
-        angle = generator.uniform(0.0, 2.0 * math.pi)
-        shear = generator.uniform(0.4, 0.9)
-        bias = generator.uniform(0.4, 0.9)
-        pupil = np.sin(shear * (math.sin(angle) * y + math.cos(angle) * x) + bias)
-        plain = math.sin(bias) ** 2
-    wave = fft.ifft2(spectrum * (pupil * aperture).astype(np.complex64))
-    return np.asarray(wave.real**2 + wave.imag**2, dtype=np.float64) / plain
+        pupil = _PUPILS[contrast](y, x, size, generator)
+    wave = fft.ifft2(spectrum * (pupil * aperture).astype(np.complex64))[:height, :width]
+    light = (wave.real**2 + wave.imag**2) / abs(pupil[0, 0]) ** 2
+    return np.asarray(light, dtype=np.float64)
 
 
 def expose(
@@ -166,3 +158,23 @@ def fluoresce(
     haze = gaussian_filter(sharp, 0.5 * size)
     dark = generator.uniform(0.01, 0.12)
     return np.asarray(dark + sharp + generator.uniform(0.0, 0.3) * haze)
+
+
+def _phase_pupil(y: Plane, x: Plane, size: float, generator: np.random.Generator) -> Pupil:
+    """Return a pupil that turns the light that was hardly diffracted, and lets less of it pass."""
+    width = generator.uniform(0.15, 0.5) * size
+    passed = _UNDIFFRACTED * generator.uniform(0.8, 1.4)
+    low = np.exp(-(y**2 + x**2) * width**2 / 2.0)
+    return np.asarray(1.0 - low - 1j * passed * low)
+
+
+def _relief_pupil(y: Plane, x: Plane, size: float, generator: np.random.Generator) -> Pupil:
+    """Return a pupil that compares the light with itself beside; sharp whatever the size."""
+    angle = generator.uniform(0.0, 2.0 * math.pi)
+    # A shear is below what the objective parts.
+    shear = generator.uniform(0.4, 0.9) * min(1.0, size)
+    toward = math.sin(angle) * y + math.cos(angle) * x
+    return np.asarray(np.sin(shear * toward + generator.uniform(0.4, 0.9)) + 0j)
+
+
+_PUPILS: Final = {"phase": _phase_pupil, "dic": _relief_pupil}
