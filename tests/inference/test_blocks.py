@@ -96,10 +96,12 @@ def compare(one, other):
                 found.objects[name][order]
                 for found, order in zip((one, other), orders, strict=True)
             ]
-            if name == "score":
+            if name in {"score", "flow_error"}:
                 # The diffusion field that an object is compared with takes as many steps as the
                 # largest object needs that is decoded with it, as Cellpose has it.
                 np.testing.assert_allclose(*values, atol=0.03)
+            elif name == "foreground":  # sums in another order of the objects
+                np.testing.assert_allclose(*values, atol=1e-6)
             else:
                 np.testing.assert_array_equal(*values, err_msg=name)
 

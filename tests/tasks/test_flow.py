@@ -91,8 +91,25 @@ def test_decode_of_nothing_is_an_empty_table():
     found = task.decode(maps)
 
     assert not found.labels.any()
-    assert set(found.objects) == {"class", "label", "score"}
+    assert set(found.objects) == {"class", "label", "score", "foreground", "flow_error"}
     assert found.objects.num_objects == 0
+
+
+def test_decode_tells_mean_foreground_and_error_of_each_object_and_its_score_is_made_of_them():
+    task = FlowTask(classes=("cell",))
+    labels = np.zeros((1, 40, 40), np.int32)
+    labels[0, 4:16, 4:16], labels[0, 20:36, 20:36] = 1, 2
+    targets = task.encode(labels)
+    foreground = np.where(labels == 1, 0.9, np.where(labels == 2, 0.6, 0.1)).astype(np.float32)
+    flow = targets["flow"][None] * np.where(labels == 2, 0.7, 1.0).astype(np.float32)
+
+    objects = task.decode(Maps(foreground, flow)).objects
+
+    sure = np.argmax(objects["foreground"])
+    np.testing.assert_allclose(objects["foreground"][[sure, 1 - sure]], [0.9, 0.6], atol=1e-6)
+    np.testing.assert_allclose(objects["flow_error"][[sure, 1 - sure]], [0.0, 0.09], atol=0.01)
+    expected = objects["foreground"] * (1 - objects["flow_error"])
+    np.testing.assert_allclose(objects["score"], expected, atol=1e-6)
 
 
 def test_decode_measures_the_smallest_size_in_pixels_of_the_network():

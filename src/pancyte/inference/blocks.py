@@ -86,7 +86,7 @@ def find_objects(
     -------
     Segmentation
         Ids 1..n in each class, and the columns of the task. An object that was put together has the
-        mean score of its parts, by their area.
+        means of what its parts have, such as the score, by their area.
 
     Notes
     -----
@@ -159,11 +159,13 @@ def _objects_of(joined: Joined, pieces: ObjectTable) -> ObjectTable:
     first = np.ones(len(owners), dtype=np.bool_)
     first[1:] = owners[1:] != owners[:-1]
     count = int(first.sum())
-    sums = np.bincount(owners, weights=areas * rows["score"], minlength=count + 1)[1:]
     totals = np.bincount(owners, weights=areas, minlength=count + 1)[1:]
+    means = {
+        name: np.bincount(owners, weights=areas * column, minlength=count + 1)[1:] / totals
+        for name, column in rows.items()
+        if column.dtype.kind == "f"
+    }
+    labels = {"label": np.arange(1, count + 1, dtype=np.int32)}
     return rows.select(first).with_columns(
-        {
-            "label": np.arange(1, count + 1, dtype=np.int32),
-            "score": (sums / totals).astype(np.float32),
-        }
+        labels | {name: mean.astype(np.float32) for name, mean in means.items()}
     )

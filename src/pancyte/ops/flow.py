@@ -62,8 +62,8 @@ class FlowDecoding:
     flow_threshold: float | None = 0.4
     """Largest error of an object, up to 4; 0 and None keep all objects, as in Cellpose. Those that
     reach the border of the image are not tested: a network that sees the half of a cell points
-    beyond the border, and a quarter of the nuclei there would be lost. Of volumes Cellpose tests none, since its vectors lead astray
-    where objects touch."""
+    beyond the border, and a quarter of the nuclei there would be lost. Of volumes Cellpose tests
+    none, since its vectors lead astray where objects touch."""
     max_iterations: int | None = None
     """Most steps of one pixel; None follows each until it arrives."""
     min_size: int = 15
@@ -99,6 +99,8 @@ class DecodedFlow:
     """([Z,] Y, X) ids 1..n."""
     errors: FloatArray
     """(n,) mean squared difference of the flow from the object's own field, 0 to 4."""
+    foreground: FloatArray
+    """(n,) mean probability of being inside an object, 0 to 1."""
     scores: FloatArray
     """(n,) mean foreground times (1 - error), 0 to 1."""
 
@@ -184,9 +186,9 @@ def decode_flow(
     Notes
     -----
     In order: follow the flow, label the sinks, keep the largest component of each, drop by size,
-    drop by error those that are seen whole, fill holes, drop at the border (not in a part, whose sides need not be those of
-    the image). A sink needs 11 tracks, or ``min_size`` where that is less, so that objects of fewer
-    pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px upward. Extra
+    drop by error those that are seen whole, fill holes, drop at the border (not in a part, whose
+    sides need not be those of the image). A sink needs 11 tracks, or ``min_size`` where that is
+    less, so that objects of fewer pixels are never found. Perfect flows come back at IoU 0.9 from discs of 13 px upward. Extra
     memory is below 30 bytes per pixel or voxel.
 
     Examples
@@ -218,7 +220,8 @@ def decode_flow(
         at_border = touches_border(labels, width=settings.remove_border)
         inside = ~np.isin(np.arange(1, len(errors) + 1), at_border)
         labels, errors = _keep(labels, inside), errors[inside]
-    return DecodedFlow(labels, errors, object_scores(labels, foreground, errors))
+    means = mean_per_object(labels, foreground, len(errors))
+    return DecodedFlow(labels, errors, means, _scores(means, errors))
 
 
 def flow_to_labels(
@@ -304,8 +307,11 @@ def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) 
     >>> object_scores(labels, foreground, np.array([0, 0.5], np.float32))
     array([0.75, 0.5 ], dtype=float32)
     """
-    means = mean_per_object(labels, foreground, len(errors))
-    scores: FloatArray = (means * (1 - np.minimum(errors, 1))).astype(np.float32)
+    return _scores(mean_per_object(labels, foreground, len(errors)), errors)
+
+
+def _scores(foreground: FloatArray, errors: FloatArray) -> FloatArray:
+    scores: FloatArray = (foreground * (1 - np.minimum(errors, 1))).astype(np.float32)
     return scores
 
 

@@ -247,9 +247,10 @@ class FlowTask:
     def decode(
         self, maps: Maps[FloatArray], *, scale: float = 1.0, part: Part | None = None
     ) -> Segmentation:
-        """Find the objects of each class; columns class, label and score, and those of links.
+        """Find the objects of each class.
 
-        A part of an image is not related: objects at its sides may be the half of one.
+        Columns are class, label, score, foreground and flow_error, and those of links. A part of an
+        image is not related: objects at its sides may be the half of one.
         """
         self._check_planes(maps.scalars.shape)
         planes = []
@@ -265,6 +266,8 @@ class FlowTask:
             "class": np.repeat(np.asarray(self.classes), counts),
             "label": np.concatenate([np.arange(1, n + 1, dtype=np.int32) for n in counts]),
             "score": np.concatenate([plane.scores for plane in planes]).astype(np.float32),
+            "foreground": np.concatenate([plane.foreground for plane in planes]),
+            "flow_error": np.concatenate([plane.errors for plane in planes]),
         }
         labels = np.stack([plane.labels for plane in planes])
         found = Segmentation(labels, ObjectTable(columns), self.classes)

@@ -1,0 +1,283 @@
+"""Scores that are probabilities: how to fit them, and how well they keep what they say.
+
+Of all objects with a score of 0.8, eight of ten should match a true one. The reliability curve
+draws that share over the score; the expected calibration error is its mean distance from the
+diagonal, by the number of objects::
+
+    ECE = sum over bins b of  n_b / n * | share of right ones in b - mean score in b |
+
+References
+----------
+Guo, Pleiss, Sun, Weinberger 2017, arXiv:1706.04599, for the error with bins of equal width;
+Niculescu-Mizil, Caruana 2005, doi:10.1145/1102351.1102430, for the curve; Platt 1999,
+"Probabilistic outputs for support vector machines", for the targets that keep a fit finite;
+Wilson 1927, doi:10.1080/01621459.1927.10502953, for the intervals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pancyte.ops.calibration import Calibration, Features, calibrated_scores, sigmoid
+
+if TYPE_CHECKING:
+    from pancyte.types import BoolArray
+
+Array = npt.NDArray[np.float64]
+Bins = Literal["width", "mass"]
+"""Bins of equal width, or of about as many objects each."""
+
+_STEPS: Final = 100
+_PENALTY: Final = 1.0
+_Z95: Final = 1.959964
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReliabilityCurve:
+    """Scores against what became of them, in the bins that hold an object."""
+
+    low: Array
+    """(b,) lower edge of each bin; with bins of equal mass, the lowest score."""
+    high: Array
+    """(b,) upper edge; with bins of equal mass, the highest score."""
+    score: Array
+    """(b,) mean score."""
+    correct: Array
+    """(b,) share of right objects."""
+    count: npt.NDArray[np.int64]
+    """(b,) number of objects."""
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error, 0 to 1; 0 without any object."""
+        gaps = np.abs(self.correct - self.score)
+        return float((self.count * gaps).sum() / max(self.count.sum(), 1))
+
+    @property
+    def interval(self) -> tuple[Array, Array]:
+        """Wilson's 95 % interval (b,), (b,) of each share."""
+        n, share = self.count, self.correct
+        middle = share + _Z95**2 / (2 * n)
+        half = _Z95 * np.sqrt(share * (1 - share) / n + _Z95**2 / (4 * n**2))
+        scale = 1 + _Z95**2 / n
+        low, high = (middle - half) / scale, (middle + half) / scale
+        return np.maximum(low, 0.0), np.minimum(high, 1.0)
+
+
+def reliability_curve(
+    scores: npt.ArrayLike, correct: npt.ArrayLike, *, bins: int = 15, by: Bins = "width"
+) -> ReliabilityCurve:
+    """Compare scores with the share of right objects.
+
+    Parameters
+    ----------
+    scores
+        (n,) 0 to 1.
+    correct
+        (n,) whether each object is right.
+    bins
+        Number of bins, at least 1.
+    by
+        ``width`` divides 0 to 1 evenly, ``mass`` the objects in the order of their scores.
+
+    Raises
+    ------
+    ValueError
+        The lengths differ, a score lies outside of 0 to 1, or there is no bin.
+
+    Examples
+    --------
+    >>> curve = reliability_curve([0.1, 0.9, 0.9, 0.8], [False, True, True, False], bins=2)
+    >>> curve.score.round(3), curve.correct.round(3), round(curve.error, 3)
+    (array([0.1  , 0.867]), array([0.   , 0.667]), 0.175)
+    """
+    values, right = _check(scores, correct, bins)
+    if by == "width":
+        index = np.minimum((values * bins).astype(np.int64), bins - 1)
+    else:
+        index = np.zeros(len(values), np.int64)
+        order = np.argsort(values, kind="stable")
+        index[order] = np.arange(len(values)) * bins // max(len(values), 1)
+    count = np.bincount(index, minlength=bins)
+    used = count > 0
+    score = np.bincount(index, values, bins)[used] / count[used]
+    share = np.bincount(index, right, bins)[used] / count[used]
+    if by == "width":
+        low = np.flatnonzero(used) / bins
+        high = (np.flatnonzero(used) + 1) / bins
+    else:
+        low = np.array([values[index == k].min() for k in np.flatnonzero(used)])
+        high = np.array([values[index == k].max() for k in np.flatnonzero(used)])
+    return ReliabilityCurve(low, high, score, share, count[used])
+
+
+def expected_calibration_error(
+    scores: npt.ArrayLike, correct: npt.ArrayLike, *, bins: int = 15, by: Bins = "width"
+) -> float:
+    """Return the expected calibration error; see :func:`reliability_curve`.
+
+    Examples
+    --------
+    >>> expected_calibration_error([0.75] * 4, [True, True, True, False])
+    0.0
+    """
+    return reliability_curve(scores, correct, bins=bins, by=by).error
+
+
+def fit_calibration(
+    features: Features, classes: npt.NDArray[np.str_], correct: BoolArray
+) -> Calibration:
+    """Fit the probability that an object is right.
+
+    Parameters
+    ----------
+    features
+        Name to (n,) values, from :func:`pancyte.ops.calibration.object_features`.
+    classes
+        (n,) name of the class of each object.
+    correct
+        (n,) whether each object matches a true one.
+
+    Returns
+    -------
+    Calibration
+        With ``objects``, but not the number of images, nor the error, which only objects can tell
+        that were not fitted on.
+
+    Raises
+    ------
+    ValueError
+        There is no object, or the lengths differ.
+
+    Notes
+    -----
+    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method.
+    Classes share their weights; each of several has an offset, which the ridge keeps small where it
+    has few objects. The targets are Platt's, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that the fit
+    is finite even where all objects are right.
+
+    Examples
+    --------
+    >>> size = np.repeat([2.0, 4.0], 50)
+    >>> right = np.arange(100) % 10 < np.repeat([2, 9], 50)
+    >>> found = fit_calibration({"size": size}, np.repeat(["cell"], 100), right)
+    >>> calibrated_scores(found, {"size": np.array([2.0, 4.0])}, np.array(["cell"] * 2)).round(1)
+    array([0.2, 0.9], dtype=float32)
+    """
+    right = np.asarray(correct, np.bool_)
+    if len(right) == 0 or any(len(v) != len(right) for v in (classes, *features.values())):
+        lengths = [len(v) for v in (classes, *features.values())]
+        msg = f"Expected as many classes and features as {len(right)} objects, but got {lengths}"
+        raise ValueError(msg)
+    names = list(features)
+    kinds = list(dict.fromkeys(classes.tolist()))
+    raw = np.stack([np.asarray(features[name], np.float64) for name in names], axis=1)
+    mean, spread = raw.mean(axis=0), raw.std(axis=0)
+    spread[spread < 1e-9] = np.inf  # what never varies says nothing
+    one_hot = [(classes == kind).astype(np.float64) for kind in kinds] if len(kinds) > 1 else []
+    design = np.column_stack([np.ones(len(right)), (raw - mean) / spread, *one_hot])
+    solution = _logistic_regression(design, _platt_targets(right))
+    weights = solution[1 : 1 + len(names)] / spread
+    offsets = solution[1 + len(names) :]
+    return Calibration(
+        intercept=float(solution[0] - weights @ mean),
+        weights=dict(zip(names, weights.tolist(), strict=True)),
+        limits={
+            name: (float(values.min()), float(values.max()))
+            for name, values in zip(names, raw.T, strict=True)
+        },
+        class_offsets=dict(zip(kinds, offsets.tolist(), strict=True)) if one_hot else {},
+        objects=len(right),
+    )
+
+
+def cross_validated_scores(
+    features: Features,
+    classes: npt.NDArray[np.str_],
+    correct: BoolArray,
+    groups: npt.NDArray[np.int64],
+    *,
+    folds: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Return the score of each object by a calibration that saw no object of its group.
+
+    Parameters
+    ----------
+    features, classes, correct
+        As for :func:`fit_calibration`.
+    groups
+        (n,) number of the image, or of the group of images, that each object is from.
+    folds
+        Parts into which groups are divided, at least 2; fewer where there are fewer groups.
+    rng
+        Divides them.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than two groups or folds.
+    """
+    present = np.unique(groups)
+    if len(present) < 2 or folds < 2:
+        msg = f"Expected two or more groups and folds, but got {len(present)} and {folds}"
+        raise ValueError(msg)
+    scores = np.zeros(len(correct))
+    for part in np.array_split(rng.permutation(present), min(folds, len(present))):
+        left_out = np.isin(groups, part)
+        seen = {name: values[~left_out] for name, values in features.items()}
+        fitted = fit_calibration(seen, classes[~left_out], correct[~left_out])
+        unseen = {name: values[left_out] for name, values in features.items()}
+        scores[left_out] = calibrated_scores(fitted, unseen, classes[left_out])
+    return scores
+
+
+def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Array, Array]:
+    values, right = np.asarray(scores, np.float64), np.asarray(correct, np.float64)
+    if values.ndim != 1 or values.shape != right.shape:
+        msg = f"Expected scores and correct of one length, but got {values.shape}, {right.shape}"
+        raise ValueError(msg)
+    if bins < 1:
+        raise ValueError(f"Expected at least 1 bin, but got {bins}")
+    if len(values) and not (values.min() >= 0 and values.max() <= 1):
+        msg = f"Expected scores in 0 to 1, but got {values.min():g} to {values.max():g}"
+        raise ValueError(msg)
+    return values, right
+
+
+def _platt_targets(right: BoolArray) -> Array:
+    count = int(right.sum())
+    return np.where(right, (count + 1) / (count + 2), 1 / (len(right) - count + 2))
+
+
+def _logistic_regression(design: Array, targets: Array) -> Array:
+    """Return the weights of the columns; all but the first are kept small."""
+    penalty = np.full(design.shape[1], _PENALTY)
+    penalty[0] = 0.0
+
+    def loss(weights: Array) -> float:
+        odds = design @ weights
+        return float(
+            (np.logaddexp(0, odds) - targets * odds).sum() + 0.5 * (penalty * weights**2).sum()
+        )
+
+    weights = np.zeros(design.shape[1])
+    weights[0] = np.log(targets.mean() / (1 - targets.mean()))
+    current = loss(weights)
+    for _ in range(_STEPS):
+        chance = sigmoid(design @ weights)
+        gradient = design.T @ (chance - targets) + penalty * weights
+        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
+        size = 1.0
+        while size > 1e-6 and loss(weights - size * step) > current:
+            size /= 2
+        weights = weights - size * step
+        before, current = current, loss(weights)
+        if before - current < 1e-10 * (1 + abs(current)):
+            break
+    return weights
