@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pancyte.data.synthetic.histology import Histology, draw_histology
+
+
+@pytest.mark.parametrize("epithelium", [0.0, 0.5, 1.0])
+def test_nuclei_are_darker_and_bluer_than_what_is_between(epithelium):
+    scene = Histology(shape=(150, 160), diameter=20.0, epithelium=epithelium)
+    for seed in range(2):
+        image, labels = draw_histology(scene, np.random.default_rng(seed))
+        inside, outside = (image[:, where].mean(axis=1) for where in (labels > 0, labels == 0))
+
+        assert image.shape == (3, 150, 160)
+        assert image.dtype == np.uint8
+        assert inside.sum() < outside.sum()
+        # Hematoxylin takes the red, eosin does not.
+        assert inside[2] / inside[0] > outside[2] / outside[0]
+
+
+def test_a_setting_out_of_range_is_told():
+    with pytest.raises(ValueError, match="Expected epithelium from 0 to 1, but got 3"):
+        Histology(epithelium=3.0)
+    with pytest.raises(ValueError, match="Expected cover from 0 to 1, but got -1"):
+        Histology(cover=-1.0)
