@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pancyte.inference.model import Model
+    from pancyte.inference.view import View
     from pancyte.types import FloatArray
 
 _SIDE: Final = 384
@@ -59,11 +60,24 @@ def embed_image(model: Model, pixels: npt.NDArray[np.generic]) -> FloatArray:
     """
     top, left = (max(0, (side - _SIDE) // 2) for side in pixels.shape[1:])
     normalized = preprocess(pixels, model.task.preprocessing)
-    window = np.ascontiguousarray(normalized[:, top : top + _SIDE, left : left + _SIDE])
+    return _embed(model, normalized[:, top : top + _SIDE, left : left + _SIDE])
+
+
+def embed_view(model: Model, view: View) -> FloatArray:
+    """Describe an image at the scale of a view; see :func:`embed_image`."""
+    window = [
+        slice(max(0, (side - _SIDE) // 2), min(side, max(0, (side - _SIDE) // 2) + _SIDE))
+        for side in view.shape
+    ]
+    return _embed(model, view.read(*window))
+
+
+def _embed(model: Model, window: FloatArray) -> FloatArray:
+    """Return the embedding of normalized pixels (C, y, x)."""
     # How a sum is shared by threads changes its last bits.
     with using_threads(1), torch.inference_mode():
         device = next(model.network.parameters()).device
-        images = torch.from_numpy(window)[None].to(device)
+        images = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)
         features = _encode(model, images)
         parts = [
             part / part.norm().clamp_min(1e-12)

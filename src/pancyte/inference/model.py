@@ -19,9 +19,11 @@ from pancyte.inference.inputs import name_of, open_source
 from pancyte.inference.passes import Passes, measured, with_measurements
 from pancyte.inference.scale import Settled, limit_scale, limited_message, median_diameter
 from pancyte.inference.tiles import Tiling
+from pancyte.inference.trust import doubts, with_probabilities
 from pancyte.inference.tta import Predictor
 from pancyte.inference.view import view_image
 from pancyte.ops.measure import measure_objects
+from pancyte.ops.selection import keep_objects
 from pancyte.ops.symmetry import Flips, choose_symmetries
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pancyte.inference.prepared import Prepared
+    from pancyte.ops.calibration import Calibration
+    from pancyte.ops.familiarity import Familiarity
     from pancyte.protocols import Task
     from pancyte.runtime import Precision
     from pancyte.types import Image, Segmentation
@@ -65,6 +69,11 @@ class Model:
     """``network`` rewritten for speed, which is run for it until ``network`` or ``precision``
     change."""
 
+    calibration: Calibration | None = None
+    """How scores become probabilities; None leaves them as the task gives them."""
+    familiarity: Familiarity | None = None
+    """What the images of the training look like; None where that is not known."""
+
     def __post_init__(self) -> None:
         choose_symmetries(self.flips)
 
@@ -83,7 +92,7 @@ class Model:
         values = self.manifest.get("provenance", {}).get("diameters")
         return tuple(values) if values and values[2] > 0 else None
 
-    def segment(
+    def segment(  # noqa: PLR0913 - one parameter for each thing that a file may not tell
         self,
         source: Path | str | npt.NDArray[Any] | Image,
         *,
@@ -91,6 +100,7 @@ class Model:
         channels: str | Sequence[int | str] | None = None,
         spacing: tuple[float, ...] | None = None,
         diameter: float | None = None,
+        min_score: float | None = None,
         on_tile: Callable[[int, int], None] | None = None,
     ) -> Segmentation:
         """Find the objects in a 2D image.
@@ -108,6 +118,9 @@ class Model:
             Micrometre per pixel along y and x; wins over the file's.
         diameter
             Typical diameter of the objects in pixels of the image; None estimates it.
+        min_score
+            Objects with a lower score are left out, 0 to 1; None is what the model's calibration
+            says, which by default keeps all.
         on_tile
             Called with the number of finished tiles and that of all tiles, for each pass.
 
@@ -115,9 +128,11 @@ class Model:
         -------
         Segmentation
             Labels (K, Y, X) of the size of the image, ids 1..n in each class, each of them one
-            connected component. Its table has the columns class, label and score, and those of
-            :func:`pancyte.ops.measure.measure_objects`, intensities measured in the pixels as they
-            were given. What the user should know is in ``warnings``.
+            connected component. Its table has the columns class, label and score, those of the
+            task's ``decode``, and those of :func:`pancyte.ops.measure.measure_objects`,
+            intensities measured in the pixels as they were given. Where the model has a
+            calibration, a score is the probability that the object matches a true one at an IoU
+            of at least 0.5. What the user should know is in ``warnings``.
 
         Raises
         ------
@@ -134,6 +149,8 @@ class Model:
         the image (of a block of it, where it is decoded in blocks) about 12 * K for the maps and
         30 for decoding; and what one tile needs.
         """
+        if min_score is not None and not 0 <= min_score <= 1:
+            raise UsageError(f"Expected min_score to lie in 0 to 1, but got {min_score}.")
         image, notes = open_source(source, axes=axes, channels=channels, spacing=spacing)
         try:
             view = view_image(image.pixels, self.task.preprocessing)
@@ -157,13 +174,24 @@ class Model:
         found = self.task.relate(passes.segment(settled.scale))
         warnings = notes + settled.warnings + self._check_sizes(found, settled, diameter)
         table = measure_objects(found.labels, image.pixels, image.spacing)
-        return replace(
+        objects = with_probabilities(self, with_measurements(found, table), scale=settled.scale)
+        warnings += doubts(self, objects, view, scale=settled.scale)
+        found = replace(
             found,
-            objects=with_measurements(found, table),
+            objects=objects,
             spacing=image.spacing,
             scale=settled.scale,
             warnings=warnings,
         )
+        return self._keep_sure(found, min_score)
+
+    def _keep_sure(self, found: Segmentation, min_score: float | None) -> Segmentation:
+        """Leave out objects of a low score, and number the others 1..n again."""
+        if min_score is None:
+            min_score = 0.0 if self.calibration is None else self.calibration.min_score
+        keep = np.asarray(found.objects["score"] >= min_score, dtype=np.bool_)
+        # A child whose parent goes is an orphan then.
+        return found if keep.all() else self.task.relate(keep_objects(found, keep))
 
     @property
     def fastest_network(self) -> nn.Module:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "model.toml"
 WEIGHTS_NAME = "weights.safetensors"
+_EXTRA = "extra/"
 FORMAT_VERSION = 1
 """Raised when a folder of this version cannot be read by the one before."""
 
@@ -39,6 +40,9 @@ class Checkpoint:
     """Task, preprocessing, classes, provenance and so on, of the types that TOML has."""
     weights: Mapping[str, npt.NDArray[Any]]
     """Name to array."""
+    extras: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    """Arrays that no network has, by name, such as what the images of its training look like; they
+    lie in the same file, and keep their precision."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False) -> None:
@@ -65,6 +69,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False)
     weights = {
         name: _stored(name, np.asarray(array, order="C"), half=half)
         for name, array in checkpoint.weights.items()
+    }
+    weights |= {
+        _EXTRA + name: np.asarray(array, order="C") for name, array in checkpoint.extras.items()
     }
     content = safetensors.numpy.save(weights)
     manifest = {
@@ -120,12 +127,17 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         msg = f"{path}: cannot be read as safetensors ({error}). Copy the folder again."
         raise CheckpointError(msg) from error
+    extras = {
+        name.removeprefix(_EXTRA): weights.pop(name)
+        for name in sorted(weights)
+        if name.startswith(_EXTRA)
+    }
     if manifest.get("weights_precision") == "float16":
         weights = {
             name: array.astype(np.float32) if array.dtype == np.float16 else array
             for name, array in weights.items()
         }
-    return Checkpoint(manifest=manifest, weights=weights)
+    return Checkpoint(manifest=manifest, weights=weights, extras=extras)
 
 
 def copy_checkpoint(source: Path, target: Path) -> None:
