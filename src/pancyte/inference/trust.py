@@ -1,0 +1,86 @@
+"""How far a result can be trusted: scores that are probabilities, and images that are too strange.
+
+What a model knows of this is stored with it: the calibration of its scores, and what the images of
+its training look like to its own encoder.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pancyte.inference.embedding import embed_view
+from pancyte.ops.calibration import calibrated_scores, has_evidence, object_features
+from pancyte.ops.resample import scaled_shape
+
+if TYPE_CHECKING:
+    from pancyte.inference.model import Model
+    from pancyte.inference.view import View
+    from pancyte.types import ObjectTable
+
+# Of the objects of an image whose mean score is below this, most are wrong.
+_MOSTLY_WRONG: Final = 0.5
+# An image that looks strange is worth a word where the model is not sure of its objects,
+_UNSURE: Final = 0.8
+# and in any case where it is this many times as far off as the images that the model knows.
+_VERY_STRANGE: Final = 1.5
+
+
+def with_probabilities(model: Model, objects: ObjectTable, *, scale: float) -> ObjectTable:
+    """Replace scores by probabilities, where the model has a calibration and the table the columns.
+
+    Parameters
+    ----------
+    model
+        Whose objects these are.
+    objects
+        Table of all objects of an image, measured.
+    scale
+        Factor by which the image was resized before the network saw it.
+    """
+    if model.calibration is None or not has_evidence(objects):
+        return objects
+    features = object_features(objects, scale=scale)
+    scores = calibrated_scores(model.calibration, features, objects["class"])
+    return objects.with_columns({"score": scores})
+
+
+def doubts(model: Model, objects: ObjectTable, view: View, *, scale: float) -> tuple[str, ...]:
+    """Say in one line why an image is probably outside of what a model knows, if it is.
+
+    Parameters
+    ----------
+    model
+        What found the objects.
+    objects
+        All objects of the image, with probabilities as scores.
+    view
+        The image.
+    scale
+        Factor by which it was resized before the network saw it.
+
+    Returns
+    -------
+    tuple of str
+        One line, or none. A model without a calibration, and an image without objects, have none.
+    """
+    if model.calibration is None or not objects.num_objects or not has_evidence(objects):
+        return ()
+    sure = float(np.mean(objects["score"]))
+    found = f"{objects.num_objects} object{'s' if objects.num_objects > 1 else ''} found"
+    if sure < _MOSTLY_WRONG:
+        return (_line(f"by its own estimate {1 - sure:.0%} of the {found} in it are wrong"),)
+    known = model.familiarity
+    if known is None:
+        return ()
+    seen = view.resized(scaled_shape(view.shape, scale))
+    strangeness = float(known.distance(embed_view(model, seen))) / known.limit
+    if strangeness > (1.0 if sure < _UNSURE else _VERY_STRANGE):
+        looks = f"looks unlike those of its training, {strangeness:.1f} times as far off as they are"
+        return (_line(f"it {looks}, and the {found} in it may be none"),)
+    return ()
+
+
+def _line(why: str) -> str:
+    return f"This image is probably outside of what the model knows: {why}. Check the result."
