@@ -105,7 +105,7 @@ def draw_adherent(
     diameter = settings.diameter
     phase = _flat(cells, nuclei, diameter, generator) * ~rounded
     ball = np.clip(1.0 - cells.level**2, 0.0, 1.0) ** 0.5
-    ball *= 1.0 + 0.1 * smooth_noise(shape, 1.5, generator)
+    ball *= 1.0 + generator.uniform(0.02, 0.3) * smooth_noise(shape, 1.2, generator)
     phase += generator.uniform(2.0, 6.0) * ball * rounded * (cells.labels > 0)
     phase += 0.6 * debris(shape, 0.5 * diameter, generator, free=cells.labels == 0)
     phase += _dirt(shape, diameter, generator)

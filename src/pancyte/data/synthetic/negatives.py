@@ -75,7 +75,8 @@ def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[E
         noise = (0.001, 0.05)
     else:
         kinds = sorted(SCENERY)
-        light = SCENERY[kinds[generator.integers(len(kinds))]](shape, generator)
+        kind = "collage" if generator.random() < 0.35 else kinds[generator.integers(len(kinds))]
+        light = SCENERY[kind](shape, generator)
         noise = (0.002, 0.06)
     image = _colored(light, generator) if settings.color else light[None]
     return expose(image, generator, noise=noise, uneven=generator.random()), labels

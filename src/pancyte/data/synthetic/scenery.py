@@ -98,14 +98,13 @@ def checkers(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
 
 
 def grating(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
-    """Draw stripes, sharp or soft, straight or curved, or two sets of them."""
-    light = np.zeros(shape)
-    for _ in range(int(generator.integers(1, 3))):
-        y, x = _turned(shape, generator)
-        bent = y + generator.choice([0.0, 5.0, 20.0]) * smooth_noise(shape, 60.0, generator)
-        wave = np.cos(2.0 * math.pi * bent / (3.0 * 20.0 ** generator.random()) + 0.0 * x)
-        light += np.sign(wave) if generator.random() < 0.4 else wave
-    return np.asarray(2.0 + generator.uniform(0.1, 0.9) * light)
+    """Draw stripes, sharp or soft, straight or curved; two sets of them would look like spots."""
+    y, _ = _turned(shape, generator)
+    bent = y + generator.choice([0.0, 5.0, 20.0]) * smooth_noise(shape, 60.0, generator)
+    wave = np.cos(2.0 * math.pi * bent / (3.0 * 20.0 ** generator.random()))
+    if generator.random() < 0.4:
+        wave = np.sign(wave)
+    return np.asarray(1.0 + generator.uniform(0.1, 0.9) * wave)
 
 
 def wood(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
@@ -118,19 +117,19 @@ def wood(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
 
 
 def leaves(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
-    """Draw grass and twigs: long curved blades over each other, light and dark."""
-    canvas = PillowImage.new("L", shape[::-1], int(generator.integers(20, 120)))
+    """Draw grass: curved blades over each other, none alone as a filament would be."""
+    canvas = PillowImage.new("L", shape[::-1], int(generator.integers(60, 160)))
     pen = ImageDraw.Draw(canvas)
     length = max(shape) * generator.uniform(0.3, 1.0)
-    widest = generator.uniform(2.0, 12.0)
+    widest = max(shape) * generator.uniform(0.03, 0.1)
     steps = np.linspace(0.0, 1.0, 14)
-    for _ in range(int(generator.integers(20, 160))):
+    for _ in range(int(generator.integers(120, 250))):
         start = generator.random(2) * shape[::-1]
         turn = generator.uniform(0.0, 2.0 * math.pi) + generator.uniform(-1.5, 1.5) * steps
         path = start + np.cumsum(length / 14.0 * np.stack([np.cos(turn), np.sin(turn)], 1), 0)
         side = np.stack([-np.sin(turn), np.cos(turn)], 1) * (widest * (1.0 - steps))[:, None] / 2.0
         outline = np.concatenate([path + side, (path - side)[::-1]])
-        tone = int(generator.integers(30, 256))
+        tone = int(generator.integers(30, 220))
         pen.polygon([(float(x), float(y)) for x, y in outline], fill=tone)
     light = np.asarray(canvas, dtype=np.float64) / 255.0
     return np.asarray(gaussian_filter(light, generator.uniform(0.3, 1.5)))
@@ -151,6 +150,23 @@ def gradient(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
     return np.asarray(np.maximum(light, 0.0))
 
 
+def collage(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
+    """Draw several of the others side by side, parted by lines or along soft, random curves."""
+    light = np.zeros(shape)
+    kinds = sorted(set(SCENERY) - {"collage"})
+    for _ in range(int(generator.integers(2, 6))):
+        part = SCENERY[kinds[generator.integers(len(kinds))]](shape, generator)
+        part = generator.uniform(0.2, 1.0) * part / max(float(part.max()), 1e-6)
+        if generator.random() < 0.5:
+            where = smooth_noise(shape, 0.25 * max(shape), generator)
+        else:
+            where = _turned(shape, generator)[0] / max(shape) + generator.uniform(-0.5, 0.5)
+        soft = generator.choice([0.01, 0.05, 0.3])
+        share = 1.0 / (1.0 + np.exp(-np.clip(where / soft, -50.0, 50.0)))
+        light = light * (1.0 - share) + part * share
+    return light
+
+
 def _turned(shape: tuple[int, int], generator: np.random.Generator) -> tuple[Plane, Plane]:
     """Return the coordinates (y, x) from the middle of the image, turned at random."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
@@ -163,6 +179,7 @@ SCENERY: Final[dict[str, Draw]] = {
     "bricks": bricks,
     "checkers": checkers,
     "clouds": clouds,
+    "collage": collage,
     "gradient": gradient,
     "grating": grating,
     "landscape": landscape,
