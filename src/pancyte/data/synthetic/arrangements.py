@@ -42,6 +42,8 @@ def colony(settings: Rods, generator: Generator) -> list[Body]:
         if (apart > reach).all():
             colonies.append([body._replace(spine=body.spine + center) for body in bodies])
             circles = np.vstack([circles, [*center, reach]])
+        if reach > 0.4 * min(settings.shape):
+            break
     return [body for bodies in colonies for body in bodies]
 
 
