@@ -20,6 +20,15 @@ def test_nuclei_are_darker_and_bluer_than_what_is_between(epithelium):
         assert inside[2] / inside[0] > outside[2] / outside[0]
 
 
+def test_a_camera_without_colors_gives_one_channel():
+    image, labels = draw_histology(
+        Histology(shape=(64, 64), gray=True, diameter=15.0), np.random.default_rng(1)
+    )
+
+    assert image.shape == (1, 64, 64)
+    assert image[0][labels > 0].mean() < image[0][labels == 0].mean()
+
+
 def test_a_setting_out_of_range_is_told():
     with pytest.raises(ValueError, match="Expected epithelium from 0 to 1, but got 3"):
         Histology(epithelium=3.0)

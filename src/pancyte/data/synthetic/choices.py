@@ -156,6 +156,7 @@ def any_histology(shape: tuple[int, int], generator: np.random.Generator) -> His
         spread=generator.uniform(0.1, 0.35),
         cover=0.06 * 8.0 ** generator.random(),
         epithelium=generator.random(),
+        gray=bool(generator.random() < 0.15),
     )
 
 

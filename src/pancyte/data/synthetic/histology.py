@@ -49,6 +49,8 @@ class Histology:
     """Part of the tissue that nuclei cover, about, 0 to 1."""
     epithelium: float = 0.5
     """Part of the image that is epithelium, 0 to 1; the rest is stroma."""
+    gray: bool = False
+    """Whether a camera without colors recorded it."""
 
     def __post_init__(self) -> None:
         check_scene(self.shape, self.diameter, self.spread, self.cover)
@@ -70,8 +72,8 @@ def draw_histology(
 
     Returns
     -------
-    image : uint8 array of shape (3, Y, X)
-        Red, green and blue.
+    image : uint8 array of shape (3, Y, X) or (1, Y, X)
+        Red, green and blue, or gray.
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component.
     """
@@ -89,13 +91,18 @@ def draw_histology(
     soft = gaussian_filter(nests.astype(np.float64), 0.15 * diameter)
     hematoxylin += generator.uniform(0.0, 0.25) * soft * (1.0 - gaps)
     eosin = _ground(shape, soft, direction, diameter, generator) * (1.0 - gaps)
-    eosin += _red_cells(shape, diameter, generator) * (nuclei.labels == 0)
+    eosin *= generator.uniform(0.25, 1.2)
+    if not settings.gray:  # without its color, a red cell looks like a nucleus
+        eosin += _red_cells(shape, diameter, generator) * (nuclei.labels == 0)
     hematoxylin *= 1.0 - gaps * (nuclei.labels == 0)
     # The section is thicker here and thinner there.
     thick = 1.0 + 0.12 * smooth_noise(shape, 2.0 * diameter, generator)
     image = _scan(hematoxylin * thick, eosin * thick, generator)
     window = (slice(None), slice(margin, -margin), slice(margin, -margin))
-    return np.ascontiguousarray(image[window]), cut(nuclei.labels, margin, settings.shape)
+    image = image[window]
+    if settings.gray:
+        image = np.rint(image.mean(axis=0, keepdims=True)).astype(np.uint8)
+    return np.ascontiguousarray(image), cut(nuclei.labels, margin, settings.shape)
 
 
 def _blobs(
