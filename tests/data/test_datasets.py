@@ -61,6 +61,21 @@ def assert_same(first, second):
         assert_array_equal(np.asarray(first[name]), np.asarray(second[name]), err_msg=name)
 
 
+def test_an_image_without_objects_gives_patches_of_background(tmp_path) -> None:
+    plain = np.random.default_rng(0).integers(0, 255, (80, 90)).astype(np.uint8)
+    for name, array in (("image", plain), ("labels", np.zeros((80, 90), np.uint16))):
+        PillowImage.fromarray(array).save(tmp_path / f"{name}.png")
+    record = Record(image=tmp_path / "image.png", labels=tmp_path / "labels.png")
+    made = dataset([record], intensity=change)
+    for index in range(4):
+        sample = made[0, index]
+        assert not sample["foreground"].any()
+        assert not sample["flow"].any()
+        assert sample["valid"].any()
+        assert np.isfinite(sample["image"]).all()
+    assert made.object_diameters(4).size == 0
+
+
 def test_a_sample_has_the_shapes_of_the_task(records) -> None:
     sample = dataset(records, intensity=change)[0, 0]
     shapes = {name: array.shape for name, array in sample.items()}
