@@ -85,3 +85,14 @@ def test_the_middle_of_a_colony_is_less_dark_than_its_rim():
         rim.append(light[deep & ~inner].mean())
 
     assert np.mean(middle) > np.mean(rim)
+
+
+@pytest.mark.parametrize("look", ["phase", "negative-phase", "bright-field"])
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS)
+def test_light_of_a_tiny_image_keeps_its_range(look, seed):
+    relief = paint([straight(np.array([8.0, 12.0]), 0.4, length=20.0, radius=4.0)], (16, 24))
+    light, _ = LOOKS[look](relief, 8.0, np.random.default_rng(seed))
+
+    assert light.max() < 6
+    assert 0.3 < np.median(light) < 3

@@ -75,7 +75,7 @@ def bright_field(relief: Relief, width: float, generator: Generator) -> tuple[Fi
     """Return cells as bright and dark edges, in or out of focus, and photons at the light 1."""
     height = _thickness(relief, generator.uniform(0.4, 1.0))
     height *= per_object(relief.labels, generator, spread=generator.uniform(0.02, 0.12))
-    fine, coarse = generator.uniform(0.1, 0.2) * width, generator.uniform(0.25, 0.5) * width
+    fine, coarse = generator.uniform(0.1, 0.2) * width, generator.uniform(0.15, 0.38) * width
     # Where the focus lies a little above or below, light gathers in or leaves the thick parts.
     focus = generator.choice([-1.0, 1.0]) * generator.uniform(0.3, 1.0)
     lens = focus * _normalized(gaussian_laplace(height, max(coarse, 1.0)))
@@ -99,7 +99,7 @@ def fluorescence(relief: Relief, width: float, generator: Generator) -> tuple[Fi
     haze = gaussian_filter(signal, generator.uniform(0.8, 3.0) * width)
     light = sharp + generator.uniform(0.0, 0.5) * haze
     background = math.exp(generator.uniform(math.log(0.01), math.log(0.5)))
-    light += background * (1.0 + generator.uniform(0, 0.15) * texture(light.shape, 20, generator))
+    light += background * (1.0 + generator.uniform(0, 0.15) * _clouds(light.shape, generator))
     light += _debris(light.shape, generator)
     return np.maximum(light, 0.0), math.exp(generator.uniform(math.log(80), math.log(6000)))
 
@@ -159,8 +159,13 @@ def _normalized(field: Field) -> Field:
 def _grain(shape: tuple[int, ...], generator: Generator) -> Field:
     """Return what the light path adds: fine grain and slow clouds."""
     fine = generator.uniform(0.0, 0.012) * texture(shape, generator.uniform(0.8, 3.0), generator)
-    clouds = generator.uniform(0.0, 0.03) * texture(shape, generator.uniform(15, 40), generator)
-    return fine + clouds
+    return fine + generator.uniform(0.0, 0.03) * _clouds(shape, generator)
+
+
+def _clouds(shape: tuple[int, ...], generator: Generator) -> Field:
+    """Return slow changes of mean 0 and standard deviation 1, also in an image of a few pixels."""
+    field = texture(shape, min(generator.uniform(15, 40), min(shape) / 4.0), generator)
+    return np.asarray(field - field.mean())
 
 
 def _dust(shape: tuple[int, ...], width: float, generator: Generator) -> Field:
