@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": ("pancyte.cli.evaluate:evaluate", "Score predictions, or a model, against truth."),
     "prepare": ("pancyte.cli.prepare:prepare", "List a folder of images and labels for training."),
     "convert": ("pancyte.cli.convert:convert", "Bring configurations and weights of others along."),
-    "models": ("pancyte.cli.models:models", "List the models at hand, or show one."),
+    "models": ("pancyte.cli.models:models", "List the models at hand, show one, or export one."),
 }
 """Command to where it is and what it does, so that the list needs no import."""
 

@@ -122,7 +122,18 @@ def write_png(path: Path, pixels: npt.NDArray[np.uint8 | np.uint16]) -> None:
     ResourceError
         The disk is full.
     """
+    write_bytes(path, encode_png(pixels))
+
+
+def encode_png(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
+    """Return gray (Y, X) or color (Y, X, 3) pixels as the bytes of a PNG file.
+
+    Raises
+    ------
+    TypeError
+        The pixels are not uint8 or uint16.
+    """
     if pixels.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         msg = f"Expected pixels of type uint8 or uint16, but got {pixels.dtype}"
         raise TypeError(msg)
-    write_bytes(path, bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6)))
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6))

@@ -103,6 +103,22 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def read_text(path: Path) -> str:
+    """Return a UTF-8 text file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "it is no text"
+        msg = f"{path}: cannot be read ({reason}). Check the path and its permissions."
+        raise InputError(msg) from error
+
+
 def remove_stale(folders: Iterable[Path], *, age: float) -> int:
     """Remove temporary files that killed processes left in folders, and return how many.
 
