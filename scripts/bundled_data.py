@@ -27,9 +27,9 @@ from pancyte.io.files import write_atomic
 from pancyte.ops.labels import fill_holes, keep_largest_component, make_consecutive, remove_small
 
 MIN_SIZE = 10
-VAL_SHARE = 0.04
+VAL_SHARE = 0.06
 # Smaller sets, or modalities, cannot spare an image for validation.
-MIN_GROUPS_FOR_VAL = 12
+MIN_GROUPS_FOR_VAL = 6
 SEED = 20240
 STACK_SLICES = 3
 
@@ -43,22 +43,23 @@ class Set:
     group: str = ".*"  # what of a sample's name says which samples belong together
     masks: str = "masks"
     stack: bool = False
+    held_out: str | None = None  # group to validate on, of a set too small to draw one
 
 
 SETS = (
     Set("dsb2018"),
     Set("usiigaci_phase"),
-    Set("axon_myelin_sem", group=r"sub-rat\d+", masks="fibre_masks"),
+    Set("axon_myelin_sem", group=r"sub-rat\d+", masks="fibre_masks", held_out="sub-rat1"),
     Set("sbsst265_neuroblastoma"),
     Set("vicar_qpi_iit"),
-    Set("tnbc_he", weight=0.5, group=r"\d+$"),
-    Set("yeastvision_phase", weight=0.5, group=r"^[a-z]+\d+"),
-    Set("baby_yeast_bf", weight=0.5, group=r"^[a-z0-9]+_test[A-Z]+"),
+    Set("tnbc_he", group=r"\d+$"),
+    Set("yeastvision_phase", group=r"^[a-z]+\d+"),
+    Set("baby_yeast_bf", group=r"^[a-z0-9]+_test[A-Z]+", held_out="evolve_testE"),
     Set("baby_ecoli_mothermachine", weight=0.5),
     Set("colicoords_ecoli", weight=0.5, group=r"^ds\d+_\d+"),
     Set("mouse_embryo_3d", weight=0.5, group=r"Emb\d+", stack=True),
-    Set("cellapp_phase", weight=0.2),
-    Set("histolytics_he", weight=0.2),
+    Set("cellapp_phase", weight=0.3),
+    Set("histolytics_he", weight=0.5),
 )
 
 
@@ -77,7 +78,7 @@ def main() -> int:
     for data_set in SETS:
         own = [row for row in rows if row["dataset"] == data_set.name]
         made = [record for row in own for record in make_records(row, data_set, arguments)]
-        records += hold_out(without_groups_of_dev(made))
+        records += hold_out(without_groups_of_dev(made), data_set.held_out)
     write_manifest(arguments.out / "manifest.csv", records)
     report(records)
     return 0
@@ -158,10 +159,10 @@ def without_groups_of_dev(records: list[Record]) -> list[Record]:
     return [record for record in records if record.split == "dev" or record.group not in dev]
 
 
-def hold_out(records: list[Record]) -> list[Record]:
-    """Move some groups of each modality of one data set from train to val."""
+def hold_out(records: list[Record], named: str | None = None) -> list[Record]:
+    """Move some groups of each modality of one data set, and one by name, from train to val."""
     generator = np.random.default_rng(SEED)
-    chosen: set[str] = set()
+    chosen = {record.group for record in records if record.group.endswith(f"/{named}")}
     for modality in sorted({record.modality for record in records}):
         groups = sorted({r.group for r in records if r.modality == modality and r.split == TRAIN})
         if len(groups) >= MIN_GROUPS_FOR_VAL:

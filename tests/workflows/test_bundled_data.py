@@ -54,14 +54,20 @@ def test_only_rows_that_may_train_are_taken_and_labels_are_cleaned(
     rows += [("bbbc007_pseudo", "p", "pseudo"), ("delta_mothermachine", "q", "trial")]
     rows += [("cellapp_phase", "train_1", "train"), ("colicoords_ecoli", "ds1_01_0_0_bf", "dev")]
     rows += [("colicoords_ecoli", "ds1_01_64_0_bf", "train")]  # the field of view of the one above
+    rows += [("baby_yeast_bf", f"evolve_test{k}_000", "train") for k in "EG"]
     shared = make_collection(tmp_path / "shared", rows)
     assert run(script, monkeypatch, shared, tmp_path / "out") == 0
     records = read_manifest(tmp_path / "out" / "manifest.csv")
     names = {(r.source, r.image.stem) for r in records}
-    assert {source for source, _ in names} == {"dsb2018", "cellapp_phase", "colicoords_ecoli"}
+    assert {source for source, _ in names} == {
+        "dsb2018", "cellapp_phase", "colicoords_ecoli", "baby_yeast_bf"
+    }  # fmt: skip
     assert ("colicoords_ecoli", "ds1_01_64_0_bf") not in names
     splits = [r.split for r in records if r.source == "dsb2018"]
-    assert (splits.count("val"), splits.count("dev"), splits.count("train")) == (1, 1, 29)
+    assert (splits.count("val"), splits.count("dev"), splits.count("train")) == (2, 1, 28)
+    assert [r.image.stem for r in records if r.source == "baby_yeast_bf" and r.split == "val"] == [
+        "evolve_testE_000"
+    ]
     weights = {r.source: r.weight for r in records}
     assert weights["cellapp_phase"] < weights["dsb2018"] == 1.0
     for record in records:
