@@ -39,6 +39,37 @@ class BandNetwork(nn.Module):
         return torch.from_numpy(seen)
 
 
+class SizingNetwork(BandNetwork):
+    """Tells how large bright objects are, within what it knows, and counts how often it is asked.
+
+    Sizes are relative to ``reference`` and no further from it than a factor of ``reach``; nothing
+    below ``least`` pixels is seen.
+    """
+
+    def __init__(self, low, high, *, reference=30.0, reach=4.0, least=4.0, wrong=1.0):
+        super().__init__(low, high)
+        self.reference, self.reach, self.least, self.wrong = reference, reach, least, wrong
+        self.looks = []
+
+    def estimate_sizes(self, images):
+        self.looks.append(tuple(images.shape))
+        probabilities, sizes = [], []
+        for image in images[:, 0].numpy():
+            components = cc3d.connected_components(image > 0.5, connectivity=4)
+            diameter = np.sqrt(4 * np.bincount(components.ravel()) / np.pi)
+            diameter[0] = 0
+            told = np.log2(np.maximum(diameter, 1e-3) * self.wrong / self.reference)
+            limit = np.log2(self.reach)
+            cells = np.ix_(*(np.minimum(np.arange(0, n, 4) + 2, n - 1) for n in image.shape))
+            seen = components[cells]
+            probabilities.append((diameter >= self.least)[seen])
+            sizes.append(np.clip(told, -limit, limit)[seen])
+        return (
+            torch.from_numpy(np.stack(probabilities)[:, None].astype(np.float32)),
+            torch.from_numpy(np.stack(sizes)[:, None].astype(np.float32)),
+        )
+
+
 @dataclass(frozen=True)
 class BrightTask:
     """Objects are what is connected and above one half."""

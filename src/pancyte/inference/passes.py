@@ -9,6 +9,7 @@ import numpy as np
 
 from pancyte.inference.blocks import Blocks, find_objects
 from pancyte.inference.scale import Probe, Settled, median_diameter, sample_windows, settle_scale
+from pancyte.inference.sizes import Look, look_at, settle_by_sizes, typical_size
 from pancyte.inference.tiles import TiledMaps, Tiling
 from pancyte.ops.labels import keep_largest_component
 from pancyte.ops.measure import measure_objects
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 # The size of objects is estimated from samples where an image has more pixels for the network.
 _SAMPLE_PIXELS: Final = 2**22
+# A look at sizes alone sees so many; that is half a second, and hundreds of objects.
+_LOOK_PIXELS: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +54,14 @@ class Passes:
 
     def settle(self, target: float) -> Settled:
         """Estimate the scale at which objects have the target diameter."""
-        return settle_scale(self._probe, self.view.shape, target=target)
+        shape = self.view.shape
+
+        def look(scale: float) -> Look | None:
+            return self._look(scale, target)
+
+        # A network that knows no sizes is asked for objects at several scales.
+        by_sizes = settle_by_sizes(look, self._probe, shape, target=target)
+        return by_sizes or settle_scale(self._probe, shape, target=target)
 
     def segment(self, scale: float) -> Segmentation:
         """Segment the whole image at a scale; labels have the image's own size."""
@@ -64,6 +74,21 @@ class Passes:
                 del self._latest[old]
             self._latest[key] = self._segment(self.view, scale, predictor)
         return self._latest[key]
+
+    def _look(self, scale: float, target: float) -> Look | None:
+        scout = self.scout or self.predictor
+        parts = []
+        for window in sample_windows(self.view.shape, scale, most_pixels=_LOOK_PIXELS):
+            view = self.view.cropped(window)
+            found = look_at(
+                scout, view.resized(scaled_shape(view.shape, scale)), tile=self.tiling.tile
+            )
+            if found is None:
+                return None
+            parts.append(found)
+        probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
+        seen = typical_size(probabilities, sizes, target=target)
+        return Look(scale, None if seen is None else seen / scale)
 
     def _probe(self, scale: float) -> Probe:
         scout = self.scout or self.predictor

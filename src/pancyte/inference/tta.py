@@ -27,7 +27,7 @@ from pancyte.ops.symmetry import SYMMETRIES, Symmetry
 from pancyte.types import Maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
@@ -67,8 +67,42 @@ class Predictor:
                 maps = self._look(task, network, symmetry, tiles)
                 mean = maps if mean is None else _mixed(mean, maps, 1 / count)
         assert mean is not None  # noqa: S101 - there is a network, and it looks at least once
-        _check_finite(mean)
+        _check_finite(mean.scalars, mean.vectors)
         return Maps(mean.scalars.cpu().numpy(), mean.vectors.cpu().numpy())
+
+    def sizes(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+        """Return where the first network sees objects in tiles (B, C, Y, X), and how large.
+
+        Returns
+        -------
+        probabilities, sizes : FloatArray of shape (B, K, ceil(Y / 4), ceil(X / 4))
+            See :meth:`pancyte.nn.compact.CompactNet.estimate_sizes`; None where the network knows
+            no sizes.
+
+        Raises
+        ------
+        CheckpointError
+            The network gave values that are not finite.
+        """
+        network = self.members[0][1]
+        estimate: Callable[[Tensor], tuple[Tensor, Tensor] | None] | None = getattr(
+            network, "estimate_sizes", None
+        )
+        if estimate is None:
+            return None
+        images = torch.from_numpy(tiles).to(_device(network))
+        images = images.contiguous(memory_format=torch.channels_last)
+        short = self.precision == "bfloat16"
+        with (
+            self._evaluating(),
+            torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=short),
+        ):
+            found = estimate(images)
+        if found is None:
+            return None
+        _check_finite(*found)
+        probabilities, sizes = (values.float().cpu().numpy() for values in found)
+        return probabilities, sizes
 
     def _look(
         self, task: Task, network: nn.Module, symmetry: Symmetry, tiles: FloatArray
@@ -107,8 +141,8 @@ def _mixed(mean: Maps[Tensor], maps: Maps[Tensor], weight: float) -> Maps[Tensor
     )
 
 
-def _check_finite(maps: Maps[Tensor]) -> None:
-    if torch.isfinite(maps.scalars).all() and torch.isfinite(maps.vectors).all():
+def _check_finite(*values: Tensor) -> None:
+    if all(torch.isfinite(part).all() for part in values):
         return
     msg = (
         "The network gave values that are not finite. Its weights are damaged, or this device "

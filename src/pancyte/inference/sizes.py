@@ -1,0 +1,254 @@
+"""The scale of an image by a network that tells how large the objects are that it sees.
+
+Such a look costs half of what the maps at full resolution cost, needs no decoding, and holds far
+from the size at which the network segments well: one look says by how much to resize, a second one
+there confirms it. What a look says about objects far outside of its training is too near to that
+size, so that the image is resized in steps. The objects that are found in the end are measured too:
+where they are of another size, the scale that they ask for is tried as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pancyte.inference.scale import (
+    Settled,
+    limit_scale,
+    limited_message,
+    settle_scale,
+)
+from pancyte.ops.tiling import cut_tile, tile_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
+    from pancyte.inference.scale import Probe
+    from pancyte.inference.tta import Predictor
+    from pancyte.inference.view import View
+    from pancyte.types import FloatArray
+
+# A look that says that objects are within this factor of the network's size is not repeated.
+_NEAR: Final = 1.25
+_MOST_LOOKS: Final = 4
+# Objects found at a scale may differ by this factor from what the look at it said.
+_AGREES: Final = 1.6
+# Where to look when nothing is seen at the scale of the image.
+_OTHER_SCALES: Final = (0.5, 2.0, 0.25)
+# A cell of the network's grid in which an object is seen.
+_SEEN: Final = 0.5
+# Fewer objects than this, in parts of one, are none.
+_LEAST_OBJECTS: Final = 0.25
+# Objects are not believed to be smaller than this, in pixels of the network's input, when they are
+# counted: one cell that is taken for a speck would otherwise count as many objects.
+_SMALLEST: Final = 4.0
+# Side of the cells in pixels of the network's input.
+_CELL: Final = 4
+_MULTIPLE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What sizes a network saw at one scale."""
+
+    scale: float
+    """Size of the image before the network, relative to its own."""
+    diameter: float | None
+    """Typical diameter of the objects in pixels of the image; None where there are none."""
+
+
+def look_at(
+    predictor: Predictor, view: View, *, tile: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
+    """Return the probability of an object and its log2 size in the cells of a view.
+
+    Parameters
+    ----------
+    predictor
+        Its first network is asked.
+    view
+        The image as the network sees it.
+    tile
+        About the side of the tiles in which it is looked at, at most half more.
+
+    Returns
+    -------
+    probabilities, sizes : float32 arrays of shape (n,)
+        Of the cells of all classes and tiles; None where the network knows no sizes.
+    """
+    grid = tile_grid(view.shape, tile=_even_tile(view.shape, tile), overlap=0, multiple=_MULTIPLE)
+    parts = []
+    for part in grid.tiles:
+        found = predictor.sizes(cut_tile(view.read, grid, part)[None])
+        if found is None:
+            return None
+        # Cells beyond the end of the image hold mirrored objects.
+        rows, columns = (
+            -(-min(length, size - start) // _CELL)
+            for length, size, start in zip(grid.tile, grid.image, part.start, strict=True)
+        )
+        parts.append([values[..., :rows, :columns].ravel() for values in found])
+    probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return probabilities, sizes
+
+
+def _even_tile(shape: tuple[int, int], tile: int) -> int:
+    """Return the side of equal tiles, so that the last one is not mostly seen before.
+
+    Examples
+    --------
+    >>> _even_tile((600, 300), 512), _even_tile((1024, 1024), 512), _even_tile((10, 800), 512)
+    (608, 512, 416)
+    """
+    sides = [side / math.ceil(side / (1.5 * tile)) for side in shape]
+    return max(_MULTIPLE * math.ceil(side / _MULTIPLE) for side in sides)
+
+
+def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float) -> float | None:
+    """Return the diameter of the median object of a look, in pixels of the network's input.
+
+    Parameters
+    ----------
+    probabilities, sizes : float32 arrays of shape (n,)
+        Of cells: that of an object, and log2 of its diameter over ``target``.
+    target : float
+        Diameter in pixels of the network's input at which it works.
+
+    Returns
+    -------
+    float or None
+        None where less than a part of one object was seen. A cell counts as the part of its object
+        that it is, so that the median is one of objects and not of pixels.
+
+    Examples
+    --------
+    >>> typical_size(np.ones(1000), np.ones(1000), target=30.0)
+    60.0
+    """
+    seen = probabilities > _SEEN
+    diameters = target * np.exp2(sizes[seen].astype(np.float64))
+    area = np.pi / 4 * np.maximum(diameters, _SMALLEST) ** 2
+    counts = probabilities[seen] * _CELL**2 / area
+    if counts.sum() < _LEAST_OBJECTS:
+        return None
+    order = np.argsort(diameters, kind="stable")
+    reached = np.cumsum(counts[order])
+    return float(diameters[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def settle_by_sizes(
+    look: Callable[[float], Look | None],
+    probe: Callable[[float], Probe],
+    shape: tuple[int, int],
+    *,
+    target: float,
+) -> Settled | None:
+    """Find the scale at which the objects of an image have the size that a network knows.
+
+    Parameters
+    ----------
+    look
+        Asks the network for sizes at a scale; None where it knows none. Called up to four times, or
+        seven where nothing is seen at first.
+    probe
+        Segments the image (or a sample of it) at a scale. Called once where it agrees.
+    shape : (int, int)
+        Height and width of the image.
+    target : float
+        Diameter in pixels of the network's input at which it works.
+
+    Returns
+    -------
+    Settled
+        With a warning where the objects found do not have the size that was seen; None where the
+        network knows no sizes.
+    """
+    first = look(limit_scale(1.0, shape))
+    if first is None:
+        return None
+    seen = _narrow_down(look, first, shape, target)
+    if seen is None or seen.diameter is None:
+        return _settle_without(probe, shape, target)
+    found = probe(_scale_for(seen, target, shape))
+    if found.diameter is None:
+        return _settle_without(probe, shape, target)
+    if _agrees(found, shape, target):
+        return _settled(found, seen.diameter, target)
+    other = probe(limit_scale(target / found.diameter, shape))
+    if _agrees(other, shape, target) and other.support > found.support:
+        return _settled(other, other.diameter, target)
+    message = (
+        f"The size of the objects could not be settled: it looks like {seen.diameter:.0f} pixels, "
+        f"but the objects found have {found.diameter:.0f}. The result may be poor; give the "
+        "diameter in pixels."
+    )
+    return Settled(found.scale, found.diameter, (message,))
+
+
+def _narrow_down(
+    look: Callable[[float], Look | None], first: Look, shape: tuple[int, int], target: float
+) -> Look | None:
+    """Look again where objects have the target size, until they have it; the nearest otherwise."""
+    current = first
+    for scale in _OTHER_SCALES:
+        if current.diameter is None:
+            current = look(limit_scale(scale, shape)) or current
+    best = current
+    for _ in range(_MOST_LOOKS - 1):
+        if current.diameter is None:
+            break
+        if _distance(current, target) < _distance(best, target):
+            best = current
+        wanted = limit_scale(target / current.diameter, shape)
+        if _near(wanted, current.scale, _NEAR):
+            break
+        current = look(wanted) or current
+    if current.diameter is not None and _distance(current, target) < _distance(best, target):
+        best = current
+    return best
+
+
+def _distance(seen: Look, target: float) -> float:
+    """Return by how much objects differ from the target at that scale, as a logarithm."""
+    assert seen.diameter is not None  # noqa: S101 - asked about looks that saw something
+    return abs(math.log2(seen.diameter * seen.scale / target))
+
+
+def _scale_for(seen: Look, target: float, shape: tuple[int, int]) -> float:
+    """Return the scale of a look where that is good enough, else the one that it asks for."""
+    assert seen.diameter is not None  # noqa: S101 - asked about looks that saw something
+    wanted = limit_scale(target / seen.diameter, shape)
+    return seen.scale if _near(wanted, seen.scale, _NEAR) else wanted
+
+
+def _settle_without(
+    probe: Callable[[float], Probe], shape: tuple[int, int], target: float
+) -> Settled:
+    """Settle by what is found alone, where no sizes are seen."""
+    if probe(limit_scale(1.0, shape)).diameter is not None:
+        return settle_scale(probe, shape, target=target)
+    message = "No objects were found. If there are some, give their diameter in pixels."
+    return Settled(1.0, None, (message,))
+
+
+def _agrees(found: Probe, shape: tuple[int, int], target: float) -> bool:
+    if found.diameter is None:
+        return False
+    return _near(limit_scale(target / found.diameter, shape), found.scale, _AGREES)
+
+
+def _settled(found: Probe, diameter: float | None, target: float) -> Settled:
+    assert diameter is not None  # noqa: S101 - scales agree about objects only
+    wanted = target / diameter
+    limited = not _near(wanted, found.scale, _AGREES)
+    warnings = (limited_message(found.scale, wanted),) if limited else ()
+    return Settled(found.scale, diameter, warnings)
+
+
+def _near(one: float, other: float, factor: float) -> bool:
+    return 1 / factor <= one / other <= factor

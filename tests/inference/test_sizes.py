@@ -1,0 +1,310 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.inference.stubs import BandNetwork, BrightTask, SizingNetwork, image_of_discs
+
+from pancyte.errors import CheckpointError
+from pancyte.inference.model import Model
+from pancyte.inference.scale import Probe, Settled
+from pancyte.inference.sizes import Look, look_at, settle_by_sizes, typical_size
+from pancyte.inference.tta import Predictor
+from pancyte.inference.view import view_image
+from pancyte.nn.architectures import Compact
+from pancyte.ops.preprocess import Preprocessing
+from pancyte.tasks.flow import FlowTask
+
+SHAPE = (500, 600)
+TARGET = 30.0
+
+
+def cells_of(diameters, *, target=TARGET):
+    """Probabilities and sizes of the cells of objects, as a look has them."""
+    cells = [max(1, round(np.pi / 4 * diameter**2 / 16)) for diameter in diameters]
+    sizes = np.repeat(np.log2(np.asarray(diameters) / target), cells)
+    return np.ones(len(sizes), np.float32), sizes.astype(np.float32)
+
+
+@given(st.lists(st.floats(12.0, 200.0), min_size=1, max_size=15))
+@settings(max_examples=50, deadline=None)
+def test_typical_size_is_the_median_of_objects_and_not_of_pixels(diameters):
+    size = typical_size(*cells_of(diameters), target=TARGET)
+
+    ordered = np.sort(diameters)
+    low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    # Cells are whole, so that objects count a little more or less than one.
+    slack = 1 if len(ordered) > 5 else 0
+    low, high = (
+        ordered[max(0, (len(ordered) - 1) // 2 - slack)],
+        max(high, ordered[min(len(ordered) - 1, len(ordered) // 2 + slack)]),
+    )
+    assert low * 0.99 <= size <= high * 1.01
+
+
+def test_typical_size_does_not_believe_in_clouds_of_specks():
+    probabilities, sizes = cells_of([40.0] * 10)
+    specks = np.full(20, np.log2(0.5 / TARGET), np.float32)
+
+    size = typical_size(
+        np.concatenate([probabilities, np.ones(20, np.float32)]),
+        np.concatenate([sizes, specks]),
+        target=TARGET,
+    )
+
+    # 20 cells of 16 pixels are as many objects of 4 pixels as 25, which would win; a tenth do not.
+    assert size == pytest.approx(0.5)
+    size = typical_size(
+        np.concatenate([probabilities, np.ones(4, np.float32)]),
+        np.concatenate([sizes, specks[:4]]),
+        target=TARGET,
+    )
+    assert size == pytest.approx(40.0, rel=1e-3)
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.4])
+def test_typical_size_of_what_is_no_object_is_none(probability):
+    assert typical_size(np.full(50, probability), np.zeros(50), target=TARGET) is None
+
+
+def test_typical_size_of_a_corner_of_an_object_is_none():
+    probabilities, sizes = np.zeros(500), np.zeros(500)
+    probabilities[:3] = 1.0
+
+    assert typical_size(probabilities, sizes + 1.0, target=TARGET) is None
+    assert typical_size(np.zeros(0), np.zeros(0), target=TARGET) is None
+
+
+def world_of(true, *, low=12.0, high=75.0, reach=4.0, found=None):
+    """Looks and probes of an image whose objects have one diameter, and what was asked."""
+    looks, probes = [], []
+
+    def look(scale):
+        looks.append(scale)
+        seen = np.clip(true * scale, TARGET / reach, TARGET * reach)
+        return Look(scale, None if true * scale < 3.0 else seen / scale)
+
+    def probe(scale):
+        probes.append(scale)
+        visible = low <= true * scale <= high
+        return Probe(scale, (found or true) if visible else None, 0.3 if visible else 0.0)
+
+    return look, probe, looks, probes
+
+
+@pytest.mark.parametrize("true", [4.0, 7.0, 15.0, 26.0, 30.0, 36.0, 60.0, 150.0, 400.0, 1200.0])
+def test_settle_by_sizes_segments_once_at_the_right_scale(true):
+    look, probe, looks, probes = world_of(true)
+
+    settled = settle_by_sizes(look, probe, SHAPE, target=TARGET)
+
+    assert 0.75 <= settled.scale * true / TARGET <= 1.34
+    assert settled.diameter == pytest.approx(true, rel=0.3)
+    assert settled.warnings == ()
+    assert probes == [settled.scale]
+    assert len(looks) <= 4
+
+
+def test_settle_by_sizes_takes_one_look_where_the_size_is_right():
+    look, probe, looks, probes = world_of(33.0)
+
+    assert settle_by_sizes(look, probe, SHAPE, target=TARGET) == Settled(1.0, 33.0)
+    assert (looks, probes) == ([1.0], [1.0])
+
+
+def test_settle_by_sizes_looks_elsewhere_where_nothing_is_seen():
+    look, probe, looks, _ = world_of(2.0)
+
+    settled = settle_by_sizes(look, probe, SHAPE, target=TARGET)
+
+    assert looks[:3] == [1.0, 0.5, 2.0]
+    assert settled.scale == 8.0
+    assert "resized by 8 and not by 15" in settled.warnings[0]
+
+
+def test_settle_by_sizes_is_none_for_a_network_that_knows_no_sizes():
+    def probe(scale):
+        raise AssertionError(scale)
+
+    assert settle_by_sizes(lambda scale: None, probe, SHAPE, target=TARGET) is None
+
+
+def test_settle_by_sizes_of_an_empty_image_says_that_nothing_was_found():
+    settled = settle_by_sizes(
+        lambda scale: Look(scale, None),
+        lambda scale: Probe(scale, None, 0.0),
+        SHAPE,
+        target=TARGET,
+    )
+
+    assert (settled.scale, settled.diameter) == (1.0, None)
+    assert "No objects were found" in settled.warnings[0]
+
+
+@pytest.mark.parametrize("seen", [None, 400.0])
+def test_settle_by_sizes_asks_the_objects_where_sizes_lead_nowhere(seen):
+    _, probe, _, _ = world_of(60.0)
+
+    settled = settle_by_sizes(lambda scale: Look(scale, seen), probe, SHAPE, target=TARGET)
+
+    assert settled == Settled(0.5, 60.0)
+
+
+def test_settle_by_sizes_believes_objects_that_agree_with_each_other_and_cover_more():
+    def probe(scale):
+        return Probe(scale, 90.0, 0.2 if scale > 0.5 else 0.3)
+
+    settled = settle_by_sizes(lambda scale: Look(scale, 30.0), probe, SHAPE, target=TARGET)
+
+    assert settled == Settled(1 / 3, 90.0)
+
+
+def test_settle_by_sizes_warns_where_nothing_agrees():
+    def probe(scale):
+        return Probe(scale, 10.0 / scale, 0.2)
+
+    settled = settle_by_sizes(lambda scale: Look(scale, 30.0), probe, SHAPE, target=TARGET)
+
+    assert settled.scale == 1.0
+    assert (
+        "could not be settled: it looks like 30 pixels, but the objects found have 10"
+        in settled.warnings[0]
+    )
+
+
+def test_settle_by_sizes_keeps_the_nearest_look_where_none_confirms():
+    # A look that swings: what is seen depends on the scale, and never is what was looked for.
+    seen = {1.0: 60.0, 0.5: 20.0, 1.5: 45.0}
+
+    def look(scale):
+        return Look(scale, seen.get(scale, 30.0 / scale * 1.5))
+
+    settled = settle_by_sizes(
+        look, lambda scale: Probe(scale, TARGET / scale, 0.3), SHAPE, target=TARGET
+    )
+
+    assert settled.warnings == ()
+    assert 0.4 < settled.scale < 1.1
+
+
+def sized_model(network, **changes):
+    return Model(BrightTask(), network, **changes)
+
+
+@pytest.mark.parametrize("diameter", [8.0, 30.0, 100.0])
+def test_segment_finds_the_scale_by_sizes(diameter):
+    network = SizingNetwork(15.0, 60.0)
+    image = image_of_discs((int(diameter * 8), int(diameter * 6)), diameter)
+
+    found = sized_model(network).segment(image)
+
+    assert found.objects.num_objects == 12
+    assert 0.75 <= found.scale * diameter / 30.0 <= 1.34
+    assert found.warnings == ()
+    assert 1 <= len(network.looks) <= 5
+
+
+def test_segment_of_a_large_image_looks_at_samples(monkeypatch):
+    monkeypatch.setattr("pancyte.inference.passes._LOOK_PIXELS", 200 * 200)
+    network = SizingNetwork(15.0, 60.0)
+
+    found = sized_model(network).segment(image_of_discs((600, 600), 15.0))
+
+    assert found.objects.num_objects == 400
+    assert found.scale == pytest.approx(2.0, rel=0.2)
+    assert sum(np.prod(shape[2:]) for shape in network.looks) < 3 * 200 * 200 * 1.6
+
+
+def test_segment_with_a_wrong_size_head_still_finds_the_objects():
+    image = image_of_discs((480, 360), 60.0)
+
+    found = sized_model(SizingNetwork(15.0, 70.0, wrong=0.1)).segment(image)
+
+    assert 0.75 <= found.scale * 60.0 / 30.0 <= 1.34
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (3, 2), (200, 1)])
+@pytest.mark.parametrize("value", [0, 65535])
+def test_segment_by_sizes_of_tiny_and_constant_images_finds_nothing(shape, value):
+    found = sized_model(SizingNetwork(15.0, 60.0)).segment(np.full(shape, value, dtype=np.uint16))
+
+    assert found.objects.num_objects == 0
+    assert "No objects were found" in found.warnings[0]
+
+
+def test_segment_by_sizes_of_an_object_larger_than_the_image():
+    image = np.full((300, 300), 200, np.uint8)
+    image[:4] = 10
+
+    found = sized_model(SizingNetwork(15.0, 60.0)).segment(image)
+
+    assert found.objects.num_objects == 1
+    assert found.scale < 0.5
+
+
+def test_sizes_are_those_of_the_first_network_without_flips():
+    first = SizingNetwork(15.0, 60.0)
+    second = SizingNetwork(15.0, 60.0)
+    model = sized_model(first, others=(sized_model(second),), flips=4)
+
+    model.segment(image_of_discs((240, 180), 30.0))
+
+    assert len(first.looks) == 1
+    assert second.looks == []
+
+
+def test_look_at_leaves_out_what_is_beyond_the_image():
+    network = SizingNetwork(15.0, 60.0)
+    image = np.zeros((50, 61), np.float32)
+    image[40:, 50:] = 1.0
+    view = view_image(image[None], BrightTask().preprocessing)
+
+    probabilities, sizes = look_at(Predictor(((BrightTask(), network),)), view, tile=64)
+
+    assert network.looks == [(1, 3, 64, 64)]
+    assert len(probabilities) == len(sizes) == 13 * 16
+    # A cell at the end has its middle beyond the image, where the object is mirrored.
+    assert probabilities.sum() == 3 * 4
+
+
+def test_look_at_is_none_without_a_network_that_knows_sizes():
+    view = view_image(np.zeros((1, 40, 40), np.float32), BrightTask().preprocessing)
+    plain = FlowTask(architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)))
+
+    assert look_at(Predictor(((BrightTask(), BandNetwork(1, 2)),)), view, tile=32) is None
+    assert look_at(Predictor(((plain, plain.network()),)), view, tile=32) is None
+
+
+def test_look_at_a_trained_network_leaves_it_in_training():
+    task = FlowTask(
+        architecture=Compact(decoder_channels=(8, 8, 8, 8, 8), sizes=True),
+        preprocessing=Preprocessing(diameter=30.0),
+    )
+    network = task.network().train()
+    view = view_image(np.zeros((1, 40, 70), np.float32), task.preprocessing)
+
+    probabilities, sizes = look_at(Predictor(((task, network),)), view, tile=64)
+
+    assert network.training
+    assert probabilities.shape == sizes.shape == (10 * 18,)
+    assert probabilities.dtype == sizes.dtype == np.float32
+
+
+def test_sizes_that_are_not_finite_are_an_error():
+    task = FlowTask(architecture=Compact(decoder_channels=(8, 8, 8, 8, 8), sizes=True))
+    network = task.network()
+    with torch.no_grad():
+        network.size_head[2].bias.fill_(float("nan"))
+
+    with pytest.raises(CheckpointError, match="not finite"):
+        Predictor(((task, network),)).sizes(np.zeros((1, 3, 32, 32), np.float32))
+
+
+def test_a_given_diameter_needs_no_look():
+    network = SizingNetwork(15.0, 60.0)
+    model = replace(sized_model(network))
+
+    assert model.segment(image_of_discs((120, 120), 15.0), diameter=15.0).scale == 2.0
+    assert network.looks == []
