@@ -271,7 +271,7 @@ def _traps(
 ) -> tuple[Plane, list[tuple[float, float]]]:
     """Return the pillars of traps, 0 to 1, and where cells lie between them."""
     size = settings.diameter * generator.uniform(0.7, 1.3)
-    aspect = generator.uniform(1.0, 2.2)
+    aspect = generator.uniform(1.35, 2.3)  # as round as cells, they would look like some
     gap = 0.5 * settings.diameter + size * 0.55
     step = settings.diameter * generator.uniform(4.0, 6.0)
     tilt = generator.uniform(-0.9, 0.9)

@@ -92,7 +92,7 @@ def any_yeast(
         spread=generator.uniform(0.03, 0.25),
         cover=0.03 * 20.0 ** generator.random(),
         contrast=contrast,
-        device="traps" if draw < 0.25 else "walls" if draw < 0.35 else "none",
+        device="traps" if draw < 0.2 else "walls" if draw < 0.3 else "none",
     )
 
 

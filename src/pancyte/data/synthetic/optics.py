@@ -162,8 +162,8 @@ def fluoresce(
 
 def _phase_pupil(y: Plane, x: Plane, size: float, generator: np.random.Generator) -> Pupil:
     """Return a pupil that turns the light that was hardly diffracted, and lets less of it pass."""
-    width = generator.uniform(0.15, 0.5) * size
-    passed = _UNDIFFRACTED * generator.uniform(0.8, 1.4)
+    width = 0.07 * 7.0 ** generator.random() * size
+    passed = _UNDIFFRACTED * generator.uniform(0.35, 1.4)
     low = np.exp(-(y**2 + x**2) * width**2 / 2.0)
     return np.asarray(1.0 - low - 1j * passed * low)
 
