@@ -214,7 +214,7 @@ model = {_quoted(choices.model)}
 diameter = "none"
 
 # Objects with a lower score, or of fewer pixels, are left out.
-min_score = 0.0
+min_score = "none"
 min_area = 0.0
 
 # See each image under 3, 4 or 8 flips and turns and average: better, and as many times slower.

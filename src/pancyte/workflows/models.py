@@ -19,6 +19,8 @@ from pancyte.inference.prepared import Prepared
 from pancyte.io.checkpoint import MANIFEST_NAME, Checkpoint, load_checkpoint, save_checkpoint
 from pancyte.nn.compact import CompactNet
 from pancyte.nn.folding import fold
+from pancyte.ops.calibration import Calibration
+from pancyte.ops.familiarity import familiarity_of
 from pancyte.runtime import choose_device, choose_precision
 from pancyte.tasks import Task
 from pancyte.workflows.own_parts import make_network
@@ -39,6 +41,8 @@ _SHARED: Final = ("kind", "classes", "preprocessing", "field")
 """Settings of a task in which models that predict together agree."""
 
 
+CALIBRATION: Final = "calibration"
+"""Key of the manifest of a model under which its calibration is stored."""
 OWN_NETWORK: Final = "own_network"
 """Key of the provenance of a model whose network is not that of its task."""
 
@@ -100,6 +104,8 @@ def load(
         manifest=checkpoint.manifest,
         precision=chosen,
         prepared=_prepare(made, chosen),
+        calibration=_read_calibration(checkpoint.manifest, folder),
+        familiarity=familiarity_of(checkpoint.extras),
     )
 
 
@@ -219,6 +225,18 @@ def _read_task(manifest: Mapping[str, Any], folder: Path) -> Task:
         raise CheckpointError(msg)
     try:
         return from_mapping(Task, manifest["task"], where=f"{where}: task")
+    except ConfigError as error:
+        msg = f"{error}. The model is damaged or was made by another version of pancyte."
+        raise CheckpointError(msg) from error
+
+
+def _read_calibration(manifest: Mapping[str, Any], folder: Path) -> Calibration | None:
+    """Return how the scores of a model become probabilities, where that is stored with it."""
+    if CALIBRATION not in manifest:
+        return None
+    where = f"{folder / MANIFEST_NAME}: {CALIBRATION}"
+    try:
+        return from_mapping(Calibration, manifest[CALIBRATION], where=where)
     except ConfigError as error:
         msg = f"{error}. The model is damaged or was made by another version of pancyte."
         raise CheckpointError(msg) from error

@@ -280,7 +280,11 @@ def segment_file(
     read = read_image(path, axes=config.axes, channels=config.channels)
     try:
         found = model.segment(
-            read.image, diameter=config.diameter, spacing=config.spacing, on_tile=on_tile
+            read.image,
+            diameter=config.diameter,
+            spacing=config.spacing,
+            min_score=config.min_score,
+            on_tile=on_tile,
         )
     except (InputError, UsageError) as error:
         # The model was given pixels, and does not know where they come from.
@@ -335,10 +339,8 @@ def _entry(job: Job, read: ReadImage, found: Segmentation, wanted: Wanted) -> di
 
 
 def _keep_wanted(found: Segmentation, config: PredictConfig, model: Model) -> Segmentation:
-    """Leave out objects that are unsure or small, and number the others 1..n again."""
-    keep = found.objects["score"] >= config.min_score
-    if config.min_area > 0:
-        keep &= found.objects["area"] >= config.min_area
+    """Leave out objects that are small, and number the others 1..n again."""
+    keep = found.objects["area"] >= config.min_area
     if keep.all():
         return found
     # A child whose parent goes is an orphan then.

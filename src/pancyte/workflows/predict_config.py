@@ -31,8 +31,9 @@ class PredictConfig:
     """Channels to use, by index or name, in the order for the network; None uses all."""
     spacing: tuple[float, float] | None = None
     """Micrometre per pixel along y and x; None believes the files."""
-    min_score: float = 0.0
-    """Objects with a lower score are left out; 0 to 1."""
+    min_score: float | None = None
+    """Objects with a lower score are left out; 0 to 1, and None is what the model says itself, most
+    often 0."""
     min_area: float = 0.0
     """Objects of fewer pixels of the image are left out."""
     device: str = "auto"
@@ -68,7 +69,7 @@ class PredictConfig:
         if self.axes is not None and set(self.axes.strip().upper()) - set("TCZYXS"):
             msg = f"Expected axes of the letters TCZYXS, such as CYX or YXC, but got {self.axes!r}"
             raise ValueError(msg)
-        if not 0 <= self.min_score <= 1:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ValueError(f"Expected min_score to lie in 0 to 1, but got {self.min_score}")
         if not 0 <= self.min_area < np.inf:
             raise ValueError(f"Expected min_area to be 0 or more pixels, but got {self.min_area}")

@@ -1,0 +1,333 @@
+"""``models calibrate``: measure how often a model is right, and store it with the model.
+
+::
+
+    model + annotated images -> predict -> match -> fit -> model whose scores are probabilities
+                                                       └-> reliability.png, .csv, calibration.json
+
+The images of its training are looked at too, by the model's encoder alone: an image that is unlike
+all of them is outside of what the model knows.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pancyte.config import to_mapping
+from pancyte.data.patches import read_pixels, read_targets
+from pancyte.errors import InputError, PancyteError, UsageError, listed
+from pancyte.inference.embedding import embed_view
+from pancyte.inference.view import view_image
+from pancyte.io.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, load_checkpoint, save_checkpoint
+from pancyte.metrics.calibration import (
+    cross_validated_scores,
+    expected_calibration_error,
+    fit_calibration,
+)
+from pancyte.metrics.matching import matched_pairs
+from pancyte.ops.calibration import has_evidence, object_features
+from pancyte.ops.familiarity import fit_familiarity
+from pancyte.ops.measure import measure_objects
+from pancyte.ops.overlap import overlap_table
+from pancyte.ops.resample import scaled_shape
+from pancyte.workflows.calibration import FEWEST_IMAGES, FILES, CalibrateConfig, Calibrated
+from pancyte.workflows.models import CALIBRATION, find_model
+from pancyte.workflows.predict import PredictConfig, load_model, segment_file
+from pancyte.workflows.truth import find_truth
+from pancyte.workflows.validation import choose_records
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from pancyte.data.records import Record
+    from pancyte.inference.model import Model
+    from pancyte.ops.calibration import Calibration, Features
+    from pancyte.ops.familiarity import Familiarity
+    from pancyte.types import BoolArray, IntArray, Segmentation
+    from pancyte.workflows.outputs import Report
+    from pancyte.workflows.truth import Truth
+
+_LOGGER = logging.getLogger(__name__)
+
+_FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
+_IOU: Final = 0.5
+# The share of images that the model knows which shall not be called strange.
+_KNOWN_PERCENTILE: Final = 99.5
+
+
+def calibrate(
+    model: str | Path,
+    data: Path | str,
+    out: Path | str,
+    config: CalibrateConfig | None = None,
+    *,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> Calibrated:
+    """Calibrate a model on annotated images, and write it with its calibration.
+
+    Parameters
+    ----------
+    model
+        Name of a bundled model, or path of a model folder; it stays as it is.
+    data
+        A manifest, or a folder of images with labels.
+    out
+        Folder for the calibrated model, the curve as ``reliability.png`` and ``reliability.csv``,
+        ``min_score.csv`` and ``calibration.json``.
+    config
+        Which images.
+    overwrite
+        Whether such files may be replaced.
+    report
+        Called after each image.
+
+    Returns
+    -------
+    Calibrated
+        The calibration, and how well it holds on images that it was not fitted on.
+
+    Raises
+    ------
+    UsageError
+        Files would be overwritten, there is no such model or split, or the objects found are too
+        few.
+    InputError
+        An image cannot be read.
+    """
+    config, out = config or CalibrateConfig(), Path(out)
+    _check_overwriting(out, overwrite=overwrite)
+    folder = find_model(model)
+    settings = PredictConfig(
+        model=str(folder.absolute()), device=config.device, threads=config.threads, min_score=0.0
+    )
+    loaded = replace(load_model(settings), calibration=None)
+    truth = find_truth(Path(data), split=config.split)
+    known = _find_known(Path(data), config)
+    found = calibrate_model(loaded, truth, known, config, report=report)
+    _write(folder, out, found, config)
+    return found
+
+
+def calibrate_model(
+    model: Model,
+    truth: Sequence[Truth],
+    known: Sequence[Record],
+    config: CalibrateConfig,
+    *,
+    report: Report | None = None,
+) -> Calibrated:
+    """Calibrate a model on annotated images.
+
+    Parameters
+    ----------
+    model
+        Without a calibration.
+    truth
+        The images to predict.
+    known
+        Images of the training, with labels.
+    config
+        As for :func:`calibrate`.
+    report
+        Called after each image.
+
+    Raises
+    ------
+    UsageError
+        The objects found are too few, or of less than two images.
+    InputError
+        An image cannot be read, or the model's task does not tell what a calibration needs.
+    """
+    seen = []
+    for done, item in enumerate(truth, start=1):
+        seen.append(_look_at(model, item))
+        if report is not None:
+            report(done, len(truth), f"{item.name}: {len(seen[-1].correct)} objects")
+    calibration, scores = _fit(seen, config)
+    correct = np.concatenate([image.correct for image in seen])
+    familiarity = _fit_looks(model, known, seen)
+    num_true = sum(image.num_true for image in seen)
+    return Calibrated(calibration, familiarity, scores, correct, num_true, config.bins)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What was found in one image."""
+
+    group: str
+    features: Features
+    classes: npt.NDArray[np.str_]
+    correct: BoolArray
+    num_true: int
+    looks: npt.NDArray[np.float32] | None
+    """Of an image with objects; None where there are none, or the model cannot tell."""
+
+
+def _look_at(model: Model, item: Truth) -> _Seen:
+    config = PredictConfig(min_score=0.0)
+    read, found = segment_file(item.record.image, model, config, name=item.name)
+    if not has_evidence(found.objects):
+        msg = (
+            f"The model {model.name} does not tell foreground and flow_error of its objects, which "
+            "a calibration is fitted on. Only models of the kind 'flow' can be calibrated."
+        )
+        raise InputError(msg)
+    truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
+    correct, judged = _judge(found, truth, valid)
+    rows = np.flatnonzero(judged)
+    features = object_features(found.objects, scale=found.scale)
+    num_true = sum(len(np.unique(plane[plane > 0])) for plane in _valid(truth, valid))
+    looks = _looks(model, read.image.pixels, found.scale) if num_true and len(rows) else None
+    return _Seen(
+        item.record.group or item.name,
+        {name: values[rows] for name, values in features.items()},
+        found.objects["class"][rows].astype(str),
+        correct[rows],
+        num_true,
+        looks,
+    )
+
+
+def _judge(
+    found: Segmentation, truth: IntArray, valid: BoolArray | None
+) -> tuple[BoolArray, BoolArray]:
+    """Return which objects are right, and which can be judged: half of them lies where that is."""
+    correct = np.zeros(found.objects.num_objects, dtype=np.bool_)
+    judged = np.ones_like(correct)
+    for k, name in enumerate(found.classes):
+        rows = np.flatnonzero(found.objects["class"] == name)
+        labels = found.objects["label"][rows]
+        plane = found.labels[k]
+        areas = np.bincount(plane.ravel(), minlength=int(labels.max(initial=0)) + 1)
+        if valid is not None:
+            plane = np.where(valid[k], plane, 0)
+            left = np.bincount(plane.ravel(), minlength=len(areas))
+            judged[rows] = 2 * left[labels] > areas[labels]
+        target = truth[k] if valid is None else np.where(valid[k], truth[k], 0)
+        table = overlap_table(target, plane)
+        pairs = matched_pairs(table, _IOU)
+        matched = table.prediction_ids[table.prediction_index[pairs]]
+        correct[rows] = np.isin(labels, matched)
+    return correct, judged
+
+
+def _valid(labels: IntArray, valid: BoolArray | None) -> IntArray:
+    return labels if valid is None else np.where(valid, labels, 0)
+
+
+def _fit(
+    seen: Sequence[_Seen], config: CalibrateConfig
+) -> tuple[Calibration, npt.NDArray[np.float64]]:
+    """Return the calibration on all images, and the scores of each with it left out."""
+    names = list(seen[0].features) if seen else []
+    features = {name: np.concatenate([image.features[name] for image in seen]) for name in names}
+    count = len(next(iter(features.values()), ()))
+    number = {group: k for k, group in enumerate(dict.fromkeys(image.group for image in seen))}
+    with_objects = {image.group for image in seen if len(image.correct)}
+    if count < config.min_objects or len(with_objects) < 2:
+        msg = (
+            f"The model found {count} objects in {len(seen)} images, but a calibration needs at "
+            f"least {config.min_objects} in two images that belong to different groups. Give more "
+            "annotated images."
+        )
+        raise UsageError(msg)
+    classes = np.concatenate([image.classes for image in seen])
+    correct = np.concatenate([image.correct for image in seen])
+    groups = np.repeat([number[i.group] for i in seen], [len(i.correct) for i in seen])
+    scores = cross_validated_scores(
+        features, classes, correct, groups,
+        folds=config.folds, rng=np.random.default_rng(config.seed),
+    )  # fmt: skip
+    fitted = replace(
+        fit_calibration(features, classes, correct),
+        images=len(seen),
+        min_score=config.min_score,
+        error=round(expected_calibration_error(scores, correct, bins=config.bins), 4),
+    )
+    return fitted, scores
+
+
+def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
+    if config.known_split is None:
+        return ()
+    try:
+        truth = find_truth(data, split=config.known_split)
+    except UsageError as error:
+        _LOGGER.warning("Images unlike those of the training will not be told apart: %s", error)
+        return ()
+    return choose_records((item.record for item in truth), config.known_images)
+
+
+def _fit_looks(model: Model, known: Sequence[Record], seen: Sequence[_Seen]) -> Familiarity | None:
+    """Return what known images look like; what was predicted tells how far off they may be."""
+    looks = [image.looks for image in seen if image.looks is not None]
+    cloud = list(_known_looks(model, known)) if len(looks) >= FEWEST_IMAGES else []
+    if len(cloud) < FEWEST_IMAGES:
+        _LOGGER.warning(
+            "Images unlike those of the training will not be told apart: that takes %d images of "
+            "the training and %d others with objects, but there are %d and %d",
+            FEWEST_IMAGES, FEWEST_IMAGES, len(cloud), len(looks),
+        )  # fmt: skip
+        return None
+    fitted = fit_familiarity(np.stack(cloud))
+    distances = fitted.distance(np.stack(looks))
+    limit = float(np.percentile(distances, _KNOWN_PERCENTILE, method="higher"))
+    return replace(fitted, limit=limit)
+
+
+def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield what the images with objects look like, where these have the size for the network."""
+    target = model.task.preprocessing.diameter
+    for record in known:
+        try:
+            pixels = read_pixels(record)
+            labels, _ = read_targets(record, model.classes, pixels.shape[1:])
+        except PancyteError as error:
+            _LOGGER.warning("%s. It is left out.", error)
+            continue
+        diameters = measure_objects(labels)["diameter"]
+        if not len(diameters):
+            continue
+        scale = 1.0 if target is None else target / float(np.median(diameters))
+        looks = _looks(model, np.asarray(pixels, np.float32), scale)
+        if looks is None:
+            return
+        yield looks
+
+
+def _looks(
+    model: Model, pixels: npt.NDArray[np.float32], scale: float
+) -> npt.NDArray[np.float32] | None:
+    view = view_image(pixels, model.task.preprocessing)
+    try:
+        return embed_view(model, view.resized(scaled_shape(view.shape, scale)))
+    except UsageError:  # the network has no encoder that could be asked
+        return None
+
+
+def _write(folder: Path, out: Path, found: Calibrated, config: CalibrateConfig) -> None:
+    checkpoint = load_checkpoint(folder)
+    manifest = {**checkpoint.manifest, CALIBRATION: to_mapping(found.calibration)}
+    extras = {} if found.familiarity is None else found.familiarity.to_arrays()
+    half = checkpoint.manifest.get("weights_precision") == "float16"
+    out.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(out, replace(checkpoint, manifest=manifest, extras=extras), half=half)
+    found.write(out, {"model": folder.name, "settings": to_mapping(config)})
+
+
+def _check_overwriting(out: Path, *, overwrite: bool) -> None:
+    there = [name for name in _FILES if (out / name).exists()]
+    if there and not overwrite:
+        msg = (
+            f"{out}: would overwrite {listed(there)}. Choose another folder, or add --overwrite "
+            "(in Python, overwrite=True)."
+        )
+        raise UsageError(msg)
