@@ -308,3 +308,19 @@ def test_a_given_diameter_needs_no_look():
 
     assert model.segment(image_of_discs((120, 120), 15.0), diameter=15.0).scale == 2.0
     assert network.looks == []
+
+
+@pytest.mark.parametrize(("most", "flips", "tiles"), [(2**24, 1, 4), (2**14, 1, 8), (2**24, 8, 8)])
+def test_a_scale_is_checked_on_the_final_segmentation_or_on_a_sample(
+    monkeypatch, most, flips, tiles
+):
+    monkeypatch.setattr("pancyte.inference.passes._CHECK_PIXELS", most)
+    monkeypatch.setattr("pancyte.inference.passes._CHECK_SAMPLE_PIXELS", 100 * 100)
+    seen = []
+
+    found = sized_model(SizingNetwork(15.0, 60.0), flips=flips).segment(
+        image_of_discs((600, 600), 30.0), on_tile=lambda done, total: seen.append(total)
+    )
+
+    assert found.objects.num_objects == 100
+    assert len(seen) == tiles

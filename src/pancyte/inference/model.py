@@ -143,8 +143,10 @@ class Model:
 
         Notes
         -----
-        Without ``diameter`` the image is segmented at two or three scales, large images in samples
-        of 4 megapixels; of several models the first does that, without flips. Memory in bytes:
+        Without ``diameter`` a network that tells sizes is asked for them once or a few times, in
+        samples of 1 megapixel; with any other the image is segmented at two or three scales, large
+        images in samples of 4 megapixels. Of several models the first does that, without flips.
+        Memory in bytes:
         4 * (K + C) for each pixel of the image, that is labels and pixels, and for each pixel of
         the image (of a block of it, where it is decoded in blocks) about 12 * K for the maps and
         30 for decoding; and what one tile needs.

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _SAMPLE_PIXELS: Final = 2**22
 # A look at sizes alone sees so many; that is half a second, and hundreds of objects.
 _LOOK_PIXELS: Final = 2**20
+# A scale that a look has confirmed is very likely the final one: up to this size of the image it is
+# checked on all of it, so that nothing has to be segmented twice, else on a sample.
+_CHECK_PIXELS: Final = 2**24
+_CHECK_SAMPLE_PIXELS: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +64,7 @@ class Passes:
             return self._look(scale, target)
 
         # A network that knows no sizes is asked for objects at several scales.
-        by_sizes = settle_by_sizes(look, self._probe, shape, target=target)
+        by_sizes = settle_by_sizes(look, self._check, shape, target=target)
         return by_sizes or settle_scale(self._probe, shape, target=target)
 
     def segment(self, scale: float) -> Segmentation:
@@ -90,9 +94,14 @@ class Passes:
         seen = typical_size(probabilities, sizes, target=target)
         return Look(scale, None if seen is None else seen / scale)
 
-    def _probe(self, scale: float) -> Probe:
+    def _check(self, scale: float) -> Probe:
+        pixels = self.view.shape[0] * self.view.shape[1] * scale**2
+        is_final = self.scout is None and pixels <= _CHECK_PIXELS
+        return self._probe(scale, most_pixels=_CHECK_PIXELS if is_final else _CHECK_SAMPLE_PIXELS)
+
+    def _probe(self, scale: float, *, most_pixels: int | None = None) -> Probe:
         scout = self.scout or self.predictor
-        windows = sample_windows(self.view.shape, scale, most_pixels=_SAMPLE_PIXELS)
+        windows = sample_windows(self.view.shape, scale, most_pixels=most_pixels or _SAMPLE_PIXELS)
         if len(windows) == 1:
             parts = [self._whole(scale, scout)]
         else:
