@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pancyte.cli.group import debug_option, set_option
+from pancyte.cli.imports import without_garbage_collection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,10 +49,11 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     holds images and labels. Where each class has a folder of its own, name them with
     --set 'classes=["cell","nucleus"]'.
     """
-    from pancyte.cli.progress import image_progress
-    from pancyte.cli.settings import settings_from_options
-    from pancyte.workflows.evaluate import evaluate as run
-    from pancyte.workflows.evaluation import EvaluateConfig
+    with without_garbage_collection():
+        from pancyte.cli.progress import image_progress
+        from pancyte.cli.settings import settings_from_options
+        from pancyte.workflows.evaluate import evaluate as run
+        from pancyte.workflows.evaluation import EvaluateConfig
 
     options = {"protocol": protocol, "split": split}
     config = settings_from_options(EvaluateConfig, options, overrides)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pancyte.cli.group import debug_option, set_option
+from pancyte.cli.imports import without_garbage_collection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,10 +68,11 @@ def predict(
     NAME_labels.tif and NAME_overlay.png, and for all of them objects.csv, images.csv and run.json.
     The same command goes on with a prediction that was interrupted.
     """
-    from pancyte.cli.progress import image_progress
-    from pancyte.cli.settings import settings_from_options
-    from pancyte.workflows.predict import predict as run
-    from pancyte.workflows.predict_config import PredictConfig
+    with without_garbage_collection():
+        from pancyte.cli.progress import image_progress
+        from pancyte.cli.settings import settings_from_options
+        from pancyte.workflows.predict import predict as run
+        from pancyte.workflows.predict_config import PredictConfig
 
     models = options.pop("model")
     options["model"] = models if len(models) > 1 else next(iter(models), None)

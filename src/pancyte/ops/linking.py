@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from pancyte.ops.ids import map_ids
 from pancyte.ops.overlap import OverlapTable, overlap_table
@@ -231,6 +229,10 @@ def _assign(table: OverlapTable, candidates: npt.NDArray[np.intp]) -> npt.NDArra
         first = np.unique(parent[order], return_index=True)[1]
         best: npt.NDArray[np.intp] = candidates[order[first]]
         return best
+    # Half a second of start-up, for what few images need.
+    from scipy.sparse import csr_array  # noqa: PLC0415
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching  # noqa: PLC0415
+
     # Each child may also stay alone, in a column of its own. Costs are above 0, because a sparse
     # matrix does not tell 0 from absent.
     alone = len(parents) + np.arange(len(children))
