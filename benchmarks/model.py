@@ -120,12 +120,25 @@ def data_set_table(scores: Path, manifest: Path) -> None:
             if level == 0.5:
                 values.setdefault("f1", []).append(float(f1_value))
                 values.setdefault("pq", []).append(float(pq))
+    # A set of one modality needs no second row.
+    single = {s for s, _ in groups if sum(other == s for other, _ in groups) == 2}
+    groups = {key: v for key, v in groups.items() if key[1] != "all" or key[0] not in single}
     print("\n| data set | modality | images | F1@0.5 | AP@0.5 | AP@0.75 | AP@0.9 | PQ@0.5 |")
     print("|---|---|---|---|---|---|---|---|")
+    names = ("f1", "ap 0.5", "ap 0.75", "ap 0.9", "pq")
     for (source, modality), values in sorted(groups.items()):
-        names = ("f1", "ap 0.5", "ap 0.75", "ap 0.9", "pq")
-        means = " | ".join(f"{np.nanmean(values[name]):.3f}" for name in names)
+        means = " | ".join(with_interval(np.array(values[name])) for name in names)
         print(f"| {source} | {modality} | {len(values['f1'])} | {means} |")
+
+
+def with_interval(values: np.ndarray, *, draws: int = 2000) -> str:
+    """Return the mean over images with its 95 % bootstrap interval; of one image, it alone."""
+    values = values[np.isfinite(values)]
+    if len(values) < 2:
+        return f"{values.mean():.3f}" if len(values) else "-"
+    chosen = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
+    low, high = np.percentile(values[chosen].mean(axis=1), (2.5, 97.5))
+    return f"{values.mean():.3f} ({low:.2f} to {high:.2f})"
 
 
 def main() -> None:
