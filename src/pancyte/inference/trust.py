@@ -77,8 +77,8 @@ def doubts(model: Model, objects: ObjectTable, view: View, *, scale: float) -> t
     seen = view.resized(scaled_shape(view.shape, scale))
     strangeness = float(known.distance(embed_view(model, seen))) / known.limit
     if strangeness > (1.0 if sure < _UNSURE else _VERY_STRANGE):
-        looks = f"it is unlike those of its training ({strangeness:.1f} times as far off as they)"
-        return (_line(f"{looks}, and the {found} in it may be none"),)
+        far = f"{strangeness:.1f} times as far off as any of them"
+        return (_line(f"it is unlike those of its training, {far}, and the {found} may be none"),)
     return ()
 
 

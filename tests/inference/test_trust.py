@@ -1,0 +1,125 @@
+"""Scores that are probabilities, and images that are too strange."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.blobs import spot_model, spots
+
+from pancyte.errors import UsageError
+from pancyte.inference import trust
+from pancyte.ops.calibration import Calibration, calibrated_scores, object_features
+from pancyte.ops.familiarity import Familiarity
+
+OUTSIDE = "This image is probably outside of what the model knows: "
+
+
+def calibration(intercept=0.0, **weights):
+    return Calibration(
+        intercept=intercept, weights=weights, limits=dict.fromkeys(weights, (-99.0, 99.0))
+    )
+
+
+def familiarity(limit=10.0):
+    return Familiarity(np.zeros(3), np.eye(3)[:1], np.ones(1), 1.0, limit)
+
+
+def two_sizes():
+    """Four large and twelve small spots."""
+    image = np.zeros((160, 160), np.uint8)
+    image[:96] = np.pad(spots((96, 96), radius=16), ((0, 0), (0, 64)))
+    image[100:] = spots((60, 160), radius=6)
+    return image
+
+
+def test_scores_become_what_the_calibration_says_and_objects_stay():
+    plain = spot_model()
+    calibrated = replace(plain, calibration=calibration(-3.0, size=0.7))
+    one, two = plain.segment(two_sizes()), calibrated.segment(two_sizes())
+    np.testing.assert_array_equal(one.labels, two.labels)
+    assert (one.objects["score"] > 0.99).all()
+    features = object_features(one.objects, scale=1.0)
+    expected = calibrated_scores(calibrated.calibration, features, one.objects["class"])
+    np.testing.assert_array_equal(two.objects["score"], expected)
+    assert expected.dtype == two.objects["score"].dtype == np.float32
+    assert expected.min() < expected.max()
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_min_score_leaves_out_objects_and_numbers_the_others_anew(stored):
+    model = replace(spot_model(), calibration=calibration(-8.0, size=2.0))
+    whole = model.segment(two_sizes())
+    level = float(np.mean(whole.objects["score"]))
+    expected = whole.objects["score"] >= level
+    assert 0 < expected.sum() < len(expected)
+    if stored:
+        model = replace(model, calibration=replace(model.calibration, min_score=level))
+        found = model.segment(two_sizes())
+    else:
+        found = model.segment(two_sizes(), min_score=level)
+    count = int(expected.sum())
+    np.testing.assert_array_equal(found.objects["label"], np.arange(1, count + 1))
+    np.testing.assert_array_equal(found.objects["area"], whole.objects["area"][expected])
+    kept = whole.objects["label"][expected]
+    np.testing.assert_array_equal(found.labels > 0, np.isin(whole.labels, kept))
+    if stored:
+        assert model.segment(two_sizes(), min_score=0.0).objects.num_objects == len(expected)
+
+
+def test_min_score_filters_scores_without_a_calibration_too():
+    assert spot_model().segment(spots(), min_score=1.0).objects.num_objects == 0
+    assert spot_model().segment(spots(), min_score=0.5).objects.num_objects == 20
+
+
+@pytest.mark.parametrize("level", [-0.1, 1.1, np.nan])
+def test_min_score_is_a_probability(level):
+    with pytest.raises(UsageError, match=f"Expected min_score to lie in 0 to 1, but got {level}"):
+        spot_model().segment(spots(), min_score=level)
+
+
+def test_objects_that_are_mostly_wrong_are_said():
+    model = replace(spot_model(), calibration=calibration(-1.0))
+    (line,) = model.segment(spots()).warnings
+    wrong = "by its own estimate 73% of the 20 objects found in it are wrong. Check the result."
+    assert line == OUTSIDE + wrong
+    assert replace(model, calibration=calibration(0.1)).segment(spots()).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("intercept", "distance", "times"),
+    [(1.0, 9.0, None), (1.0, 11.0, "1.1"), (3.0, 11.0, None), (3.0, 16.0, "1.6")],
+)
+def test_strange_images_are_said_the_sooner_the_less_sure_the_model_is(
+    monkeypatch, intercept, distance, times
+):
+    monkeypatch.setattr(
+        trust, "embed_view", lambda model, view: np.array([0, distance, 0], np.float32)
+    )
+    model = replace(spot_model(), calibration=calibration(intercept), familiarity=familiarity())
+    why = f"it is unlike those of its training, {times} times as far off as any of them, and the"
+    line = f"{OUTSIDE}{why} 20 objects found may be none. Check the result."
+    expected = () if times is None else (line,)
+    assert model.segment(spots()).warnings == expected
+
+
+def test_an_image_is_looked_at_as_the_network_saw_it(monkeypatch):
+    seen = []
+
+    def look(model, view):
+        seen.append(view.shape)
+        return np.zeros(3, np.float32)
+
+    monkeypatch.setattr(trust, "embed_view", look)
+    model = replace(
+        spot_model(diameter=30.0), calibration=calibration(3.0), familiarity=familiarity()
+    )
+    model.segment(spots(), diameter=15.0)
+    assert seen == [(192, 256)]
+
+
+def test_an_image_without_objects_raises_no_doubts(monkeypatch):
+    monkeypatch.setattr(trust, "embed_view", None)
+    model = replace(spot_model(), calibration=calibration(-9.0), familiarity=familiarity())
+    assert model.segment(np.zeros((40, 50), np.uint8)).warnings == ()

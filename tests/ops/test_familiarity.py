@@ -1,0 +1,65 @@
+"""How far an image is from those that are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.covariance import LedoitWolf
+
+from pancyte.ops.familiarity import familiarity_of, fit_familiarity
+
+
+def cloud(count, width, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(count, width)) @ rng.normal(size=(width, width))
+
+
+@pytest.mark.parametrize(("count", "width"), [(40, 12), (50, 64), (30, 100)])
+def test_distances_are_those_of_a_shrunk_covariance(count, width):
+    known, asked = cloud(count, width), 3 * cloud(5, width, seed=1)
+    expected = np.sqrt(LedoitWolf().fit(known).mahalanobis(asked))
+    np.testing.assert_allclose(fit_familiarity(known).distance(asked), expected, rtol=0.02)
+
+
+def test_many_axes_are_kept_as_one_variance():
+    known, asked = cloud(300, 150), 3 * cloud(20, 150, seed=1)
+    found = fit_familiarity(known)
+    assert found.axes.shape == (64, 150)
+    expected = np.sqrt(LedoitWolf().fit(known).mahalanobis(asked))
+    # The order of distances is what counts, and it is nearly the same.
+    assert np.corrcoef(found.distance(asked), expected)[0, 1] > 0.8
+
+
+def test_the_middle_is_known_and_what_is_far_is_not():
+    known = cloud(60, 20)
+    found = fit_familiarity(known)
+    assert found.distance(known.mean(axis=0)) == pytest.approx(0.0, abs=1e-6)
+    assert found.distance(known.mean(axis=0) + 100) > 3 * found.distance(known).max()
+
+
+def test_one_description_gives_one_distance():
+    known = cloud(10, 4)
+    found = fit_familiarity(known)
+    assert found.distance(known[0]).shape == ()
+    assert found.distance(known).shape == (10,)
+    assert found.distance(known[0]) == pytest.approx(found.distance(known)[0])
+
+
+def test_it_survives_being_stored_as_arrays():
+    found = replace(fit_familiarity(cloud(10, 4)), limit=2.5)
+    again = familiarity_of({**found.to_arrays(), "other": np.zeros(1)})
+    assert again is not None
+    assert again.limit == 2.5
+    np.testing.assert_array_equal(again.distance(cloud(5, 4)), found.distance(cloud(5, 4)))
+
+
+def test_where_nothing_is_stored_nothing_is_known():
+    assert familiarity_of({}) is None
+
+
+@pytest.mark.parametrize("features", [np.zeros((0, 3)), np.ones((1, 3)), np.ones((5, 3))])
+def test_it_takes_two_different_images(features):
+    with pytest.raises(ValueError, match="two or more different images"):
+        fit_familiarity(features)
