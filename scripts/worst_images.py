@@ -56,7 +56,8 @@ def picture_of(evaluation: Path, image: Path) -> np.ndarray:
     found = sorted(evaluation.rglob(f"{image.stem}*.png"))
     if len(found) != 1:
         raise SystemExit(f"{evaluation}: expected one picture of {image.stem}, got {len(found)}")
-    picture = PillowImage.open(found[0]).convert("RGB")
+    with PillowImage.open(found[0]) as opened:
+        picture = opened.convert("RGB")
     picture.thumbnail((SIDE, SIDE))
     field = PillowImage.new("RGB", (SIDE, SIDE), (128, 128, 128))
     field.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))

@@ -40,7 +40,8 @@ def test_the_worst_ten_come_in_order_with_their_pictures(
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split("|")[2].strip() for row in rows] == [f"a/im{k:02}" for k in range(10)]
     assert "| 0.05 | 1 | 1 | 2 |" in rows[1]
-    assert PillowImage.open(sheet).size == (5 * (script.SIDE + 4) + 4, 2 * (script.SIDE + 4) + 4)
+    with PillowImage.open(sheet) as picture:
+        assert picture.size == (5 * (script.SIDE + 4) + 4, 2 * (script.SIDE + 4) + 4)
 
 
 def test_a_missing_picture_is_said(script, tmp_path) -> None:
