@@ -158,9 +158,30 @@ def test_cross_validation_never_fits_on_the_group_it_scores():
     )
     for group in range(6):
         out = groups == group
-        fitted = fit_calibration({"size": features["size"][~out]}, classes[~out], correct[~out])
+        fitted = fit_calibration(
+            {"size": features["size"][~out]}, classes[~out], correct[~out], groups[~out]
+        )
         expected = calibrated_scores(fitted, {"size": features["size"][out]}, classes[out])
         np.testing.assert_allclose(scores[out], expected, rtol=1e-6)
+
+
+def test_an_image_with_many_objects_counts_as_one():
+    features, _, correct = simulated(400)
+    classes, groups = np.repeat(ONE, 400), np.arange(400) // 20
+    fitted = fit_calibration(features, classes, correct, groups)
+    # Each object of the first image nine times more.
+    again = np.concatenate([np.arange(400), np.tile(np.arange(20), 9)])
+    repeated = fit_calibration(
+        {name: values[again] for name, values in features.items()},
+        classes[again], correct[again], groups[again],
+    )  # fmt: skip
+    scores = calibrated_scores(fitted, features, classes)
+    # Features are standardized by all objects, of which the ridge depends a little.
+    assert np.abs(calibrated_scores(repeated, features, classes) - scores).max() < 0.03
+    naive = fit_calibration(
+        {name: values[again] for name, values in features.items()}, classes[again], correct[again]
+    )
+    assert np.abs(calibrated_scores(naive, features, classes) - scores).max() > 0.06
 
 
 @pytest.mark.parametrize(("groups", "folds"), [(np.zeros(4, int), 5), (np.arange(4), 1)])

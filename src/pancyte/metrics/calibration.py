@@ -129,7 +129,10 @@ def expected_calibration_error(
 
 
 def fit_calibration(
-    features: Features, classes: npt.NDArray[np.str_], correct: BoolArray
+    features: Features,
+    classes: npt.NDArray[np.str_],
+    correct: BoolArray,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Calibration:
     """Fit the probability that an object is right.
 
@@ -141,6 +144,9 @@ def fit_calibration(
         (n,) name of the class of each object.
     correct
         (n,) whether each object matches a true one.
+    groups
+        (n,) number of the image, or of the group of images, that each object is from. The objects
+        of a group count together as one; None lets each object count as one.
 
     Returns
     -------
@@ -155,10 +161,11 @@ def fit_calibration(
 
     Notes
     -----
-    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method.
-    Classes share their weights; each of several has an offset, which the ridge keeps small where it
-    has few objects. The targets are Platt's, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that the fit
-    is finite even where all objects are right.
+    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method: an
+    image with a thousand objects tells of one kind of image, and does not rule. Classes share their
+    weights; each of several has an offset, which the ridge keeps small where it has few objects.
+    The targets are Platt's, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that the fit is finite even
+    where all objects are right.
 
     Examples
     --------
@@ -180,7 +187,11 @@ def fit_calibration(
     spread[spread < 1e-9] = np.inf  # what never varies says nothing
     one_hot = [(classes == kind).astype(np.float64) for kind in kinds] if len(kinds) > 1 else []
     design = np.column_stack([np.ones(len(right)), (raw - mean) / spread, *one_hot])
-    solution = _logistic_regression(design, _platt_targets(right))
+    _, group, counts = np.unique(
+        np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
+    )
+    shares = 1 / counts[group]
+    solution = _logistic_regression(design, _platt_targets(right), shares)
     weights = solution[1 : 1 + len(names)] / spread
     offsets = solution[1 + len(names) :]
     return Calibration(
@@ -211,7 +222,7 @@ def cross_validated_scores(
     features, classes, correct
         As for :func:`fit_calibration`.
     groups
-        (n,) number of the image, or of the group of images, that each object is from.
+        (n,) as for it, and what is left out together.
     folds
         Parts into which groups are divided, at least 2; fewer where there are fewer groups.
     rng
@@ -230,7 +241,8 @@ def cross_validated_scores(
     for part in np.array_split(rng.permutation(present), min(folds, len(present))):
         left_out = np.isin(groups, part)
         seen = {name: values[~left_out] for name, values in features.items()}
-        fitted = fit_calibration(seen, classes[~left_out], correct[~left_out])
+        rest = groups[~left_out]
+        fitted = fit_calibration(seen, classes[~left_out], correct[~left_out], rest)
         unseen = {name: values[left_out] for name, values in features.items()}
         scores[left_out] = calibrated_scores(fitted, unseen, classes[left_out])
     return scores
@@ -254,24 +266,25 @@ def _platt_targets(right: BoolArray) -> Array:
     return np.where(right, (count + 1) / (count + 2), 1 / (len(right) - count + 2))
 
 
-def _logistic_regression(design: Array, targets: Array) -> Array:
+def _logistic_regression(design: Array, targets: Array, shares: Array) -> Array:
     """Return the weights of the columns; all but the first are kept small."""
     penalty = np.full(design.shape[1], _PENALTY)
     penalty[0] = 0.0
 
     def loss(weights: Array) -> float:
         odds = design @ weights
-        return float(
-            (np.logaddexp(0, odds) - targets * odds).sum() + 0.5 * (penalty * weights**2).sum()
-        )
+        misfit = shares @ (np.logaddexp(0, odds) - targets * odds)
+        return float(misfit + 0.5 * (penalty * weights**2).sum())
 
     weights = np.zeros(design.shape[1])
-    weights[0] = np.log(targets.mean() / (1 - targets.mean()))
+    average = shares @ targets / shares.sum()
+    weights[0] = np.log(average / (1 - average))
     current = loss(weights)
     for _ in range(_STEPS):
         chance = sigmoid(design @ weights)
-        gradient = design.T @ (chance - targets) + penalty * weights
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
+        gradient = design.T @ (shares * (chance - targets)) + penalty * weights
+        slope = shares * chance * (1 - chance)
+        curvature = (design * slope[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
         size = 1.0
         while size > 1e-6 and loss(weights - size * step) > current:

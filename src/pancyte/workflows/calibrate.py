@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from pancyte.inference.model import Model
     from pancyte.ops.calibration import Calibration, Features
     from pancyte.ops.familiarity import Familiarity
-    from pancyte.types import BoolArray, IntArray, Segmentation
+    from pancyte.types import BoolArray, IntArray, Pixels, Segmentation
     from pancyte.workflows.outputs import Report
     from pancyte.workflows.truth import Truth
 
@@ -247,7 +247,7 @@ def _fit(
         folds=config.folds, rng=np.random.default_rng(config.seed),
     )  # fmt: skip
     fitted = replace(
-        fit_calibration(features, classes, correct),
+        fit_calibration(features, classes, correct, groups),
         images=len(seen),
         min_score=config.min_score,
         error=round(expected_calibration_error(scores, correct, bins=config.bins), 4),
@@ -304,7 +304,7 @@ def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[npt.NDArray[
 
 
 def _looks(
-    model: Model, pixels: npt.NDArray[np.float32], scale: float
+    model: Model, pixels: Pixels, scale: float
 ) -> npt.NDArray[np.float32] | None:
     view = view_image(pixels, model.task.preprocessing)
     try:
