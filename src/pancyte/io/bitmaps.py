@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _PILLOW_SAMPLES = {"1": 1, "L": 1, "P": 1, "RGB": 3, "RGBA": 4}
+# Files of level 6 are 0 to 7 % smaller, and take three times as long.
+_LEVEL = 3
 
 
 @contextmanager
@@ -136,4 +138,4 @@ def encode_png(pixels: npt.NDArray[np.uint8 | np.uint16]) -> bytes:
     if pixels.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)):
         msg = f"Expected pixels of type uint8 or uint16, but got {pixels.dtype}"
         raise TypeError(msg)
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=6))
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=_LEVEL))
