@@ -44,6 +44,20 @@ def test_replace_non_finite_keeps_values_of_any_type(dtype):
     assert (replaced.tolist(), count) == ([[0, 1], [1, 0]], 0)
 
 
+@given(
+    pixels=st.sampled_from((np.uint8, np.uint16)).flatmap(
+        lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=2, max_dims=3, max_side=9))
+    ),
+    low=st.floats(0, 50),
+    high=st.floats(50.5, 100),
+)
+@settings(max_examples=50, deadline=None)
+def test_percentile_range_of_counted_values_is_that_of_sorted_ones(pixels, low, high):
+    expected = percentile_range(pixels.astype(np.float64), (low, high))
+
+    assert percentile_range(pixels, (low, high)) == expected
+
+
 def test_percentile_range_of_few_bright_pixels_are_the_extremes():
     pixels = np.zeros((50, 50))
     pixels[7, 7] = 9.0

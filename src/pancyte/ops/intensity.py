@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from pancyte.types import FloatArray
+    from pancyte.types import FloatArray, Pixels
 
 LOWEST: Final = -0.5
 HIGHEST: Final = 3.0
 
 _BLOCK: Final = 2**20
 _EXACT: Final = 2**24
+# Counting such values takes a tenth of the time of sorting them.
+_COUNTED: Final = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 Range = npt.NDArray[np.float64]
 
@@ -72,6 +74,30 @@ def replace_non_finite(pixels: npt.NDArray[np.generic]) -> tuple[FloatArray, int
     return values, count
 
 
+def finite_pixels(pixels: npt.NDArray[np.generic], *, keep_type: bool) -> tuple[Pixels, int]:
+    """Do what :func:`replace_non_finite` does, and leave small whole numbers as they are.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, ...)
+        Real numbers or booleans; never modified.
+    keep_type
+        Whether uint8, uint16 and booleans (as uint8) stay small; else all become float32.
+
+    Examples
+    --------
+    >>> finite_pixels(np.array([[1, 2]], np.uint8), keep_type=True)
+    (array([[1, 2]], dtype=uint8), 0)
+    """
+    if keep_type and pixels.dtype.kind == "b":
+        return pixels.view(np.uint8), 0
+    if keep_type and pixels.dtype.kind == "u" and pixels.dtype.itemsize <= 2:
+        # In the byte order of this machine.
+        kind = np.uint8 if pixels.dtype.itemsize == 1 else np.uint16
+        return pixels.astype(kind, copy=False), 0
+    return replace_non_finite(pixels)
+
+
 def percentile_range(
     pixels: npt.NDArray[np.generic], percentiles: tuple[float, float]
 ) -> tuple[float, float]:
@@ -100,11 +126,33 @@ def percentile_range(
         return 0.0, 0.0
     # An odd step does not follow the rows of images of even width.
     step = values.size // _EXACT * 2 + 1 if values.size > _EXACT else 1
-    # float64, because interpolating between the extremes of float32 would overflow.
-    low, high = np.percentile(values[::step].astype(np.float64), percentiles)
+    seen = values[::step]
+    if seen.dtype in _COUNTED:
+        low, high = _percentiles_of_counts(np.bincount(seen), percentiles)
+    else:
+        # float64, because interpolating between the extremes of float32 would overflow.
+        low, high = np.percentile(seen.astype(np.float64), percentiles)
     if high <= low:
         low, high = values.min(), values.max()
     return float(low), float(high)
+
+
+def _percentiles_of_counts(
+    counts: npt.NDArray[np.intp], percentiles: tuple[float, float]
+) -> npt.NDArray[np.float64]:
+    """Return what ``np.percentile`` says of values of which there are so many of 0, 1, 2, ..."""
+    ends = np.cumsum(counts)
+    places = np.asarray(percentiles) / 100 * (ends[-1] - 1)
+    before = np.floor(places)
+    share = places - before
+    low, high = (
+        np.searchsorted(ends, index, side="right").astype(np.float64)
+        for index in (before, np.ceil(places))
+    )
+    # From the nearer of the two, as numpy does, so that both round alike.
+    near_low, near_high = low + (high - low) * share, high - (high - low) * (1 - share)
+    values: npt.NDArray[np.float64] = np.where(share < 0.5, near_low, near_high)
+    return values
 
 
 def normalize(pixels: npt.NDArray[np.generic], low: Range, high: Range) -> FloatArray:
