@@ -18,11 +18,17 @@ def test_image_knows_its_spatial_axes() -> None:
     assert Image(np.zeros((1, 3, 4, 5), np.float32), spacing=(2.0, 1.0, 1.0)).ndim == 3
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_image_holds_small_whole_numbers_as_they_are(dtype) -> None:
+    pixels = np.zeros((1, 4, 5), dtype)
+    assert Image(pixels).pixels is pixels
+
+
 @pytest.mark.parametrize(
     ("pixels", "spacing", "channels", "error", "message"),
     [
         (np.zeros((4, 5), np.float32), None, (), ValueError, r"\(C, Y, X\).*got \(4, 5\)"),
-        (np.zeros((1, 4, 5), np.uint8), None, (), TypeError, "float32, but got uint8"),
+        (np.zeros((1, 4, 5), np.int8), None, (), TypeError, "uint8 or uint16, but got int8"),
         (np.zeros((1, 4, 5), np.float32), (1.0,), (), ValueError, "2 positive micrometre values"),
         (
             np.zeros((1, 4, 5), np.float32),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int32]
 BoolArray = npt.NDArray[np.bool_]
+Pixels = npt.NDArray[np.float32 | np.uint8 | np.uint16]
+"""Intensities as a file has them, where float32 would take two or four times the memory."""
 Column = npt.NDArray[Any]
 Window = tuple[slice, slice]
 """Rows and columns of an image, each with a start and a stop."""
@@ -30,12 +32,15 @@ Window = tuple[slice, slice]
 ArrayT = TypeVar("ArrayT", "npt.NDArray[np.float32]", "Tensor")
 
 
+_PIXEL_TYPES = (np.dtype(np.float32), np.dtype(np.uint8), np.dtype(np.uint16))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """Pixels with what is known about them."""
 
-    pixels: FloatArray
-    """(C, Y, X) or (C, Z, Y, X), float32, finite."""
+    pixels: Pixels
+    """(C, Y, X) or (C, Z, Y, X), finite; float32, or uint8 or uint16 as in the file."""
     spacing: tuple[float, ...] | None = None
     """Micrometre per pixel along each spatial axis, [z,] y, x; None where the file does not say."""
     channels: tuple[str, ...] = ()
@@ -45,8 +50,8 @@ class Image:
         if self.pixels.ndim not in (3, 4):
             msg = f"Expected pixels of shape (C, Y, X) or (C, Z, Y, X), but got {self.pixels.shape}"
             raise ValueError(msg)
-        if self.pixels.dtype != np.float32:
-            msg = f"Expected pixels of type float32, but got {self.pixels.dtype}"
+        if self.pixels.dtype not in _PIXEL_TYPES:
+            msg = f"Expected pixels of type float32, uint8 or uint16, but got {self.pixels.dtype}"
             raise TypeError(msg)
         _check_spacing(self.spacing, self.pixels.ndim - 1)
         if self.channels and len(self.channels) != self.pixels.shape[0]:

@@ -8,6 +8,7 @@ from tests.inference.stubs import BandNetwork, BrightNetwork, BrightTask, image_
 from pancyte.errors import InputError, UsageError
 from pancyte.inference.model import Model
 from pancyte.inference.tiles import Tiling
+from pancyte.inference.view import view_image
 from pancyte.ops.labels import split_components
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.types import Image
@@ -98,6 +99,30 @@ def test_segment_of_tiny_and_constant_images_finds_nothing(shape, value):
     assert_consistent(found, shape)
     assert found.objects.num_objects == 0
     assert "No objects were found" in found.warnings[0]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
+def test_pixels_of_few_bits_are_not_copied_and_give_the_same(dtype, monkeypatch):
+    image = (image_of_discs((64, 96), 14) > 0).astype(dtype) * dtype(True)
+    seen = []
+    monkeypatch.setattr(
+        "pancyte.inference.model.view_image",
+        lambda pixels, settings: seen.append(pixels) or view_image(pixels, settings),
+    )
+    small, large = native_model().segment(image), native_model().segment(image.astype(np.float32))
+    assert np.shares_memory(seen[0], image)
+    assert [pixels.dtype for pixels in seen][1:] == [np.float32]
+    np.testing.assert_array_equal(small.labels, large.labels)
+    for name, column in small.objects.items():
+        np.testing.assert_array_equal(column, large.objects[name])
+
+
+def test_an_image_whose_labels_do_not_fit_in_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("pancyte.inference.inputs.available_memory", lambda: 64 * 96 * 8 - 1)
+    message = "labels of 64 x 96 pixels take 49152 bytes of memory, but 49151 bytes may be used"
+    with pytest.raises(InputError, match=message):
+        native_model().segment(np.zeros((64, 96), np.uint8))
+    native_model().segment(np.zeros((64, 95), np.uint8))
 
 
 def test_segment_of_an_image_smaller_than_its_object():

@@ -382,6 +382,37 @@ def test_read_image_takes_a_size_only_where_it_is_one(tmp_path, options, spacing
     assert read_image(tmp_path / "a.tif").image.spacing == pytest.approx(spacing)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "f4", "u4"])
+def test_read_image_keeps_small_types_where_asked_for(tmp_path, order, dtype):
+    pixels = np.arange(3 * 6 * 7).reshape(6, 7, 3).astype(order + dtype)
+    options = {"photometric": "rgb"} if dtype[0] == "u" else {"photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, byteorder=order, **options)
+    plain = read_image(tmp_path / "a.tif", axes="YXC").image.pixels
+    kept = read_image(tmp_path / "a.tif", axes="YXC", keep_type=True).image.pixels
+    assert plain.dtype == np.float32
+    assert kept.dtype == {"u1": np.uint8, "u2": np.uint16}.get(dtype, np.float32)
+    assert kept.flags.c_contiguous
+    np.testing.assert_array_equal(kept, plain)
+
+
+def test_a_mask_is_kept_in_bytes(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.eye(16, dtype=bool))
+    kept = read_image(tmp_path / "a.tif", keep_type=True).image.pixels
+    assert kept.dtype == np.uint8
+    np.testing.assert_array_equal(kept[0], np.eye(16))
+
+
+def test_what_keeps_its_type_needs_less_memory(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 200), np.uint16))
+    with pytest.raises(InputError, match=r"take 80000 bytes of memory, but 79999 bytes may"):
+        read_image(tmp_path / "a.tif", max_bytes=79_999, keep_type=True)
+    read_image(tmp_path / "a.tif", max_bytes=80_000, keep_type=True)
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 200), np.float32))
+    with pytest.raises(InputError, match="take 240000 bytes"):
+        read_image(tmp_path / "a.tif", max_bytes=200_000, keep_type=True)
+
+
 def test_read_image_refuses_a_header_that_claims_more_than_the_memory(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((100, 200), np.uint16))
     with pytest.raises(InputError, match=r"claims uint16 pixels of shape \(100, 200\).*200000 b"):

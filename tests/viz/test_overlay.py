@@ -91,6 +91,18 @@ def test_to_display_shows_a_constant_image_black(value: float) -> None:
     assert not to_display(np.full((1, 5, 6), value, np.float32)).any()
 
 
+@pytest.mark.parametrize("shape", [(1, 200, 3), (2, 63, 5), (3, 64, 4), (4, 129, 2), (1, 0, 5)])
+def test_to_display_stretches_rows_in_parts_as_it_does_all(shape) -> None:
+    pixels = np.random.default_rng(0).integers(0, 60000, shape).astype(np.uint16)
+    shown = to_display(pixels)
+    whole = (pixels if shape[0] <= 3 else pixels.mean(axis=0, keepdims=True)).astype(np.float32)
+    if pixels.size:
+        low, high = np.percentile(whole, (0.5, 99.8))
+        whole = np.rint(255 * np.clip((whole - low) / (high - low), 0, 1))
+    assert shown.shape == (*shape[1:], 3)
+    assert np.array_equal(shown[..., 1], whole[1 if len(whole) == 3 else 0])
+
+
 def test_to_display_keeps_colors() -> None:
     pixels = np.zeros((3, 10, 10), np.float32)
     pixels[0, :5] = 200

@@ -146,7 +146,7 @@ def read_pixels(record: Record) -> FloatArray:
             "Save the slices to train on as images of their own."
         )
         raise InputError(msg)
-    return pixels
+    return np.asarray(pixels, dtype=np.float32)
 
 
 def read_record_labels(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pancyte.errors import UsageError
+from pancyte.errors import InputError, UsageError
 from pancyte.io.axes import choose_channels, resolve_axes, to_image_axes
 from pancyte.io.images import ReadImage, read_image
-from pancyte.ops.intensity import replace_non_finite
+from pancyte.io.memory import available_memory, in_words
+from pancyte.ops.intensity import finite_pixels
 from pancyte.types import Image
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from pancyte.types import FloatArray
+    from pancyte.types import Pixels
 
 
 def open_source(
@@ -54,6 +55,24 @@ def open_source(
         raise UsageError(f"{where}: {error}") from error
 
 
+def check_memory(shape: tuple[int, int], *, num_classes: int, where: str) -> None:
+    """Refuse an image whose labels, and the copy of them that is written, would not fit in memory.
+
+    Raises
+    ------
+    InputError
+        There is less memory than that.
+    """
+    needed, free = 8 * num_classes * shape[0] * shape[1], available_memory()
+    if needed > free:
+        msg = (
+            f"{where}: the labels of {shape[0]} x {shape[1]} pixels take {in_words(needed)} of "
+            f"memory, but {in_words(free)} may be used. Cut the image into parts, or use a machine "
+            "with more memory."
+        )
+        raise InputError(msg)
+
+
 def reading_notes(read: ReadImage) -> tuple[str, ...]:
     """Return what the user should know about how a file was read, one sentence each."""
     return read.notes + _replaced_note(read.replaced)
@@ -81,7 +100,7 @@ def _open(
 ) -> tuple[Image, tuple[str, ...], str]:
     where = name_of(source)
     if isinstance(source, Path | str):
-        read = read_image(source, axes=axes, channels=channels)
+        read = read_image(source, axes=axes, channels=channels, keep_type=True)
         return read.image, reading_notes(read), where
     if isinstance(source, Image):
         if axes is not None:
@@ -106,7 +125,7 @@ def _from_array(
     axes: str | None,
     channels: str | Sequence[int | str] | None,
     where: str,
-) -> tuple[FloatArray, tuple[str, ...]]:
+) -> tuple[Pixels, tuple[str, ...]]:
     if array.dtype.kind not in "biuf":
         msg = f"Expected an array of real numbers to segment, but got type {array.dtype}"
         raise UsageError(msg)
@@ -121,9 +140,9 @@ def _from_array(
     return _finite(planes if channels is None else planes[chosen], where)
 
 
-def _finite(pixels: npt.NDArray[Any], where: str) -> tuple[FloatArray, tuple[str, ...]]:
+def _finite(pixels: npt.NDArray[Any], where: str) -> tuple[Pixels, tuple[str, ...]]:
     try:
-        finite, replaced = replace_non_finite(pixels)
+        finite, replaced = finite_pixels(pixels, keep_type=True)
     except ValueError as error:
         raise UsageError(f"{where}: {error}. Choose other channels.") from error
     return np.ascontiguousarray(finite), _replaced_note(replaced)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pancyte.errors import UsageError
 from pancyte.inference.blocks import Blocks
-from pancyte.inference.inputs import name_of, open_source
+from pancyte.inference.inputs import check_memory, name_of, open_source
 from pancyte.inference.passes import Passes, measured, with_measurements
 from pancyte.inference.scale import Settled, limit_scale, limited_message, median_diameter
 from pancyte.inference.tiles import Tiling
@@ -139,17 +139,17 @@ class Model:
         UsageError
             An argument does not fit, the axes are not known, or the image is a stack.
         InputError
-            The file cannot be read.
+            The file cannot be read, or labels of its size do not fit in memory.
 
         Notes
         -----
         Without ``diameter`` a network that tells sizes is asked for them once or a few times, in
         samples of 1 megapixel; with any other the image is segmented at two or three scales, large
         images in samples of 4 megapixels. Of several models the first does that, without flips.
-        Memory in bytes:
-        4 * (K + C) for each pixel of the image, that is labels and pixels, and for each pixel of
-        the image (of a block of it, where it is decoded in blocks) about 12 * K for the maps and
-        30 for decoding; and what one tile needs.
+        Memory in bytes: 4 * K for the labels and C to 4 * C for the pixels (8 bits take 1, 16 take
+        2, all else 4) for each pixel of the image; and for each pixel of the image (of a block of
+        it, where it is decoded in blocks) about 12 * K for the maps and 30 for decoding; and what
+        one tile needs.
         """
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"Expected min_score to lie in 0 to 1, but got {min_score}.")
@@ -162,6 +162,7 @@ class Model:
                 "(pancyte predict --channels 0,2)."
             )
             raise UsageError(msg) from error
+        check_memory(view.shape, num_classes=len(self.classes), where=name_of(source))
         passes = Passes(
             self.task,
             self._predictor(),

@@ -9,19 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pancyte.ops.intensity import Range, normalize
 from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range
 from pancyte.ops.resample import resize_window
 
 if TYPE_CHECKING:
-    from pancyte.types import FloatArray, Window
+    from pancyte.types import FloatArray, Pixels, Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """An image as a network sees it at one scale."""
 
-    pixels: FloatArray
+    pixels: Pixels
     """(C, Y, X) as in the file."""
     intensities: tuple[Range, Range]
     """The values that become 0 and 1, (C,) each."""
@@ -62,7 +64,7 @@ class View:
         return normalize(self.pixels[:, *window], *self.intensities)
 
 
-def view_image(pixels: FloatArray, settings: Preprocessing) -> View:
+def view_image(pixels: Pixels, settings: Preprocessing) -> View:
     """Return the view of an image (C, Y, X) at its own scale.
 
     Raises
@@ -70,7 +72,7 @@ def view_image(pixels: FloatArray, settings: Preprocessing) -> View:
     ValueError
         The image has more channels than the network.
     """
-    map_channels(pixels[:, :1, :1], settings.channels)
+    map_channels(np.zeros((len(pixels), 1, 1), dtype=np.float32), settings.channels)
     shape = pixels.shape[1], pixels.shape[2]
     return View(
         pixels,

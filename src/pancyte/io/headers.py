@@ -40,11 +40,15 @@ class Header:
     notes: Sequence[str] = ()
     """What the reader noticed and the user should know; decoding the pixels may add to it."""
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that reading takes at its peak: the decoded pixels and their float32 copies."""
+    def num_bytes(self, *, keep_type: bool = False) -> int:
+        """Memory that reading takes at its peak: the decoded pixels, and their copies.
+
+        These are float32, if not ``keep_type`` and of at most 16 bits.
+        """
         colors = 1 if self.palette is None else 3
-        return math.prod(self.shape) * colors * (self.dtype.itemsize + 8)
+        size = self.dtype.itemsize
+        copies = size if keep_type and self.dtype.kind in "bu" and size <= 2 else 8
+        return math.prod(self.shape) * colors * (size + copies)
 
     def spatial_spacing(self, ndim: int) -> tuple[float, ...] | None:
         """Return the micrometre per pixel of each spatial axis, or None if one is unknown."""

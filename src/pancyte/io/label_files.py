@@ -282,5 +282,8 @@ def _narrowest(labels: npt.NDArray[np.integer], classes: Sequence[str]) -> Array
     if lowest < 0 or highest > np.iinfo(np.uint32).max:
         msg = f"Expected ids from 0 to {np.iinfo(np.uint32).max}, but got {lowest} to {highest}"
         raise ValueError(msg)
-    dtype = np.uint16 if highest <= np.iinfo(np.uint16).max else np.uint32
-    return np.ascontiguousarray(labels, dtype=dtype)
+    if highest <= np.iinfo(np.uint16).max:
+        return np.ascontiguousarray(labels, dtype=np.uint16)
+    if labels.dtype == np.int32 and labels.flags.c_contiguous:
+        return labels.view(np.uint32)  # no copy of what may be gigabytes
+    return np.ascontiguousarray(labels, dtype=np.uint32)

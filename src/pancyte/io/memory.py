@@ -23,6 +23,20 @@ def available_memory() -> int:
     return max(0, min([machine, *_left_in_cgroups(), *_left_in_space()]))
 
 
+def in_words(num_bytes: int) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> in_words(2_340_000_000), in_words(12)
+    ('2.34 GB', '12 bytes')
+    """
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if num_bytes >= size:
+            return f"{num_bytes / size:.3g} {unit}"
+    return f"{num_bytes} bytes"
+
+
 def _left_in_cgroups() -> list[int]:
     """Return what the limits of this process's cgroup and of those above it leave."""
     try:

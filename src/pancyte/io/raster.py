@@ -19,7 +19,7 @@ from PIL import Image as PillowImage
 
 from pancyte.errors import InputError, PancyteError, ResourceError
 from pancyte.io.bitmaps import open_bmp, open_jpeg, open_png
-from pancyte.io.memory import available_memory
+from pancyte.io.memory import available_memory, in_words
 from pancyte.io.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ _DECODER_ERRORS = (
 
 @contextmanager
 def open_raster(
-    path: Path, *, max_bytes: int | None = None, indices: bool = False
+    path: Path,
+    *,
+    max_bytes: int | None = None,
+    indices: bool = False,
+    keep_type: bool = False,
 ) -> Iterator[tuple[Header, Decoder]]:
     """Open an image file of any format that can be read.
 
@@ -94,6 +98,8 @@ def open_raster(
         Memory that reading may take; None is half of what is available now.
     indices
         Whether the indices of a palette image are wanted (labels), not its colors.
+    keep_type
+        Whether pixels of at most 16 bits will not be copied to float32.
 
     Returns
     -------
@@ -117,7 +123,7 @@ def open_raster(
     with ExitStack() as stack:
         with _explained(path, kind):
             header, decode = stack.enter_context(openers[kind](path))
-        _check_budget(header, path, max_bytes)
+        _check_budget(header.num_bytes(keep_type=keep_type), header, path, max_bytes)
 
         def decode_explained() -> Array:
             with _explained(path, kind):
@@ -167,22 +173,15 @@ def _sniff(path: Path) -> str:
     raise InputError(msg)
 
 
-def _check_budget(header: Header, path: Path, max_bytes: int | None) -> None:
+def _check_budget(needed: int, header: Header, path: Path, max_bytes: int | None) -> None:
     budget = available_memory() // 2 if max_bytes is None else max_bytes
-    if header.num_bytes > budget:
+    if needed > budget:
         msg = (
             f"{path}: the header claims {header.dtype} pixels of shape {header.shape}, which take "
-            f"{_in_words(header.num_bytes)} of memory, but {_in_words(budget)} may be used. "
+            f"{in_words(needed)} of memory, but {in_words(budget)} may be used. "
             "Cut the image into parts, or use a machine with more memory."
         )
         raise InputError(msg)
-
-
-def _in_words(num_bytes: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
-        if num_bytes >= size:
-            return f"{num_bytes / size:.3g} {unit}"
-    return f"{num_bytes} bytes"
 
 
 @contextmanager

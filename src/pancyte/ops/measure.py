@@ -19,14 +19,14 @@ from pancyte.ops.labels import touches_border
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pancyte.types import Column, FloatArray, IntArray
+    from pancyte.types import Column, FloatArray, IntArray, Pixels
 
 _BAND = 512  # rows that are measured at once, so that no second copy of a large plane is made
 
 
 def measure_objects(
     labels: npt.NDArray[np.integer],
-    pixels: FloatArray | None = None,
+    pixels: Pixels | None = None,
     spacing: tuple[float, ...] | None = None,
 ) -> dict[str, Column]:
     """Measure every object of every class plane.
@@ -71,7 +71,7 @@ def measure_objects(
 
 def _check_shapes(
     labels: npt.NDArray[np.integer],
-    pixels: FloatArray | None,
+    pixels: Pixels | None,
     spacing: tuple[float, ...] | None,
 ) -> None:
     if labels.ndim != 3 or labels.shape[0] == 0:
@@ -89,7 +89,7 @@ def _check_shapes(
 
 
 def _measure_plane(
-    plane: npt.NDArray[np.integer], class_index: int, pixels: FloatArray
+    plane: npt.NDArray[np.integer], class_index: int, pixels: Pixels
 ) -> dict[str, Column]:
     bands = [slice(y, y + _BAND) for y in range(0, len(plane), _BAND)]
     ids = np.unique(np.concatenate([np.zeros(1, np.int32), *_ids_of(plane, bands)]))

@@ -238,7 +238,8 @@ class FlowTask:
         """Return foreground probabilities (B, K, Y, X) and unit flow (B, K, 2, Y, X), float32."""
         outputs: dict[str, Tensor] = network(images)
         flow = outputs["flow"].float()
-        flow = flow.unflatten(1, (-1, 2))  # (B, K, 2, Y, X)
+        batch, components = flow.shape[:2]
+        flow = flow.reshape(batch, components // 2, 2, *flow.shape[2:])  # (B, K, 2, Y, X)
         return Maps(
             scalars=outputs["foreground"].float().sigmoid(),
             vectors=flow / _MEDIAR_SCALE if self.loss == "mediar" else flow,

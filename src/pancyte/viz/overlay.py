@@ -35,6 +35,7 @@ _READABLE_SIZE: Final = 512
 """Length of the longer side, in pixels, below which a contour one pixel wide is hard to see."""
 _MAX_MAGNIFICATION: Final = 8
 _SAMPLED_PIXELS: Final = 1_000_000
+_STRETCHED_ROWS: Final = 64
 
 
 def overlay(
@@ -228,14 +229,16 @@ def _contour(plane: IntArray, thickness: int) -> npt.NDArray[np.bool_]:
 
 
 def _stretch(channels: npt.NDArray[np.generic]) -> UintArray:
-    values = channels.astype(np.float32, copy=False)
-    step = 1 + int((values.size / _SAMPLED_PIXELS) ** 0.5)
-    sample = values[:, ::step, ::step]
-    if not sample.size:
-        return np.zeros(values.shape, np.uint8)
-    low, high = np.percentile(sample, _DISPLAY_PERCENTILES)
-    unit = (values - low) / (high - low) if high > low else np.zeros_like(values)
-    return np.rint(255 * np.clip(unit, 0, 1)).astype(np.uint8)
+    step = 1 + int((channels.size / _SAMPLED_PIXELS) ** 0.5)
+    sample = channels[:, ::step, ::step].astype(np.float32)
+    result = np.zeros(channels.shape, np.uint8)
+    low, high = np.percentile(sample, _DISPLAY_PERCENTILES) if sample.size else (0.0, 0.0)
+    # Some rows at a time: the steps to a picture of 25 megapixels would take a gigabyte.
+    for top in range(0, channels.shape[1] if high > low else 0, _STRETCHED_ROWS):
+        rows = slice(top, top + _STRETCHED_ROWS)
+        unit = (channels[:, rows].astype(np.float32) - low) / (high - low)
+        result[:, rows] = np.rint(255 * np.clip(unit, 0, 1))
+    return result
 
 
 def magnify(array: npt.NDArray[_T], factor: int, *, axes: tuple[int, int]) -> npt.NDArray[_T]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pancyte.types import FloatArray, IntArray
+    from pancyte.types import IntArray, Pixels
 
 LARGEST_PICTURE: Final = 25_000_000
 """Pixels of the largest picture; that of a larger image shows every second or third pixel of it."""
@@ -70,7 +70,7 @@ def class_stems(stem: Path, classes: Sequence[str]) -> list[Path]:
     return [stem.with_name(f"{stem.name}_{name}") for name in names.values()]
 
 
-def draw_contours(pixels: FloatArray, labels: IntArray) -> npt.NDArray[np.uint8]:
+def draw_contours(pixels: Pixels, labels: IntArray) -> npt.NDArray[np.uint8]:
     """Draw the contours of all objects on an image, in a size that can be looked at.
 
     Parameters

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pancyte.inference.model import Model
-    from pancyte.types import FloatArray, Segmentation
+    from pancyte.types import Pixels, Segmentation
 
 __all__ = ["PredictConfig", "load_model", "predict", "segment_file"]
 
@@ -277,7 +277,7 @@ def segment_file(
     InputError, UsageError
         The image cannot be read or segmented as the settings say; the message names the file.
     """
-    read = read_image(path, axes=config.axes, channels=config.channels)
+    read = read_image(path, axes=config.axes, channels=config.channels, keep_type=True)
     try:
         found = model.segment(
             read.image,
@@ -298,7 +298,7 @@ def segment_file(
 def _write_results(
     job: Job,
     out: Path,
-    pixels: FloatArray,
+    pixels: Pixels,
     found: Segmentation,
     wanted: Wanted,
     written: set[str],
