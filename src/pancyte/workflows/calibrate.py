@@ -303,9 +303,7 @@ def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[npt.NDArray[
         yield looks
 
 
-def _looks(
-    model: Model, pixels: Pixels, scale: float
-) -> npt.NDArray[np.float32] | None:
+def _looks(model: Model, pixels: Pixels, scale: float) -> npt.NDArray[np.float32] | None:
     view = view_image(pixels, model.task.preprocessing)
     try:
         return embed_view(model, view.resized(scaled_shape(view.shape, scale)))
