@@ -3,7 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range, preprocess
+from pancyte.ops.preprocess import (
+    Preprocessing,
+    map_channels,
+    normalization_range,
+    preprocess,
+    shown_channels,
+)
 
 
 def test_joint_normalization_keeps_the_proportions_of_channels():
@@ -71,6 +77,27 @@ def test_map_channels_refuses_more_than_the_network_has(count):
 def test_preprocessing_refuses_values_out_of_range(settings_, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**settings_)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("normalization", ["joint", "channel"])
+@pytest.mark.parametrize("others", [0, 12])
+def test_an_image_of_one_channel_alone_can_be_seen_as_gray(channel, normalization, others):
+    gray = np.random.default_rng(0).integers(0, 4000, (1, 30, 40)).astype(np.uint16)
+    image = np.full((3, 30, 40), others, np.uint16)
+    image[channel] = gray[0]
+    settings_ = Preprocessing(normalization=normalization, lone_channel="gray")
+    np.testing.assert_array_equal(preprocess(image, settings_), preprocess(gray, settings_))
+    kept = preprocess(image, Preprocessing(normalization=normalization))
+    assert not np.array_equal(kept, preprocess(gray, settings_))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 9), (1, 8, 9), (2, 0, 9)])
+def test_images_of_several_channels_or_none_stay_as_they_are(shape):
+    image = np.random.default_rng(0).random(shape)
+    settings_ = Preprocessing(lone_channel="gray")
+    assert shown_channels(image, settings_) is image
+    assert shown_channels(np.zeros(shape), settings_).shape == shape
 
 
 def test_percentiles_of_the_pixels_that_are_not_zero() -> None:

@@ -17,7 +17,12 @@ from pancyte.io.images import read_image
 from pancyte.io.label_files import ReadLabels, read_labels
 from pancyte.ops.intensity import normalize
 from pancyte.ops.measure import measure_objects
-from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range
+from pancyte.ops.preprocess import (
+    Preprocessing,
+    map_channels,
+    normalization_range,
+    shown_channels,
+)
 from pancyte.ops.warp import (
     Matrix,
     Window,
@@ -114,6 +119,7 @@ def load_record(
     # A gray image saved as color gives the same patches from one channel, in a third of the time.
     if len(pixels) == preprocessing.channels and (pixels[1:] == pixels[:1]).all():
         pixels = pixels[:1]
+    pixels = shown_channels(pixels, preprocessing)
     low, high = normalization_range(pixels, preprocessing)
     table = measure_objects(labels)
     diameters = np.asarray(table["diameter"], dtype=np.float64)

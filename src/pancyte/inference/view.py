@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pancyte.ops.intensity import Range, normalize
-from pancyte.ops.preprocess import Preprocessing, map_channels, normalization_range
+from pancyte.ops.preprocess import (
+    Preprocessing,
+    map_channels,
+    normalization_range,
+    shown_channels,
+)
 from pancyte.ops.resample import resize_window
 
 if TYPE_CHECKING:
@@ -73,6 +78,7 @@ def view_image(pixels: Pixels, settings: Preprocessing) -> View:
         The image has more channels than the network.
     """
     map_channels(np.zeros((len(pixels), 1, 1), dtype=np.float32), settings.channels)
+    pixels = shown_channels(pixels, settings)
     shape = pixels.shape[1], pixels.shape[2]
     return View(
         pixels,

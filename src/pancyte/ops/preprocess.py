@@ -7,7 +7,7 @@ affair, because training varies the size and prediction estimates it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from pancyte.params import params
 
 if TYPE_CHECKING:
     from pancyte.types import FloatArray
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
 @params
@@ -32,6 +34,9 @@ class Preprocessing:
     percentiles_of: Literal["all", "nonzero"] = "all"
     """Pixels whose percentiles are taken: ``nonzero`` leaves out those that are 0, as MEDIAR and
     Mediar-V do."""
+    lone_channel: Literal["keep", "gray"] = "keep"
+    """``gray`` sees an image of which one channel alone shows anything, the others being constant,
+    as a gray image; ``keep`` as one of several channels."""
     diameter: float | None = 30.0
     """Median diameter of objects, in pixels of the network's input, to which images are resized;
     None leaves every image at its own scale."""
@@ -65,8 +70,29 @@ def preprocess(pixels: npt.NDArray[np.generic], settings: Preprocessing) -> Floa
     >>> preprocess(np.full((1, 4, 5), 7), Preprocessing()).shape
     (3, 4, 5)
     """
-    low, high = normalization_range(pixels, settings)
-    return map_channels(normalize(pixels, low, high), settings.channels)
+    seen = shown_channels(pixels, settings)
+    low, high = normalization_range(seen, settings)
+    return map_channels(normalize(seen, low, high), settings.channels)
+
+
+def shown_channels(pixels: npt.NDArray[ScalarT], settings: Preprocessing) -> npt.NDArray[ScalarT]:
+    """Return the one channel of an image that shows anything, where it shall count as gray.
+
+    Parameters
+    ----------
+    pixels : array of shape (C, ...)
+        Returned as it is where several channels vary, or none.
+
+    Examples
+    --------
+    >>> red = np.array([[[1, 2, 3]], [[0, 0, 0]], [[7, 7, 7]]])
+    >>> shown_channels(red, Preprocessing(lone_channel="gray"))
+    array([[[1, 2, 3]]])
+    """
+    if settings.lone_channel == "keep" or len(pixels) < 2 or pixels[0].size == 0:
+        return pixels
+    varying = [k for k in range(len(pixels)) if pixels[k].min() < pixels[k].max()]
+    return pixels[varying[0] : varying[0] + 1] if len(varying) == 1 else pixels
 
 
 def normalization_range(
