@@ -89,6 +89,9 @@ def test_load_checkpoint_names_a_missing_file(folder, tmp_path):
     ("text", "match"),
     [
         ("format_version = 99\nweights_sha256 = 'x'", "has format version 99, but this .* up to 1"),
+        ("format_version = 0\nweights_sha256 = 'x'", "has format version 0, but the first one is 1"),
+        ("format_version = true\nweights_sha256 = 'x'", "is not the manifest of a pancyte model"),
+        ("format_version = '1'\nweights_sha256 = 'x'", "is not the manifest of a pancyte model"),
         ("name = 'something else'", "is not the manifest of a pancyte model"),
         ("= 3", "cannot be read as TOML"),
     ],
@@ -97,3 +100,16 @@ def test_load_checkpoint_says_what_is_wrong_with_the_manifest(folder, text, matc
     (folder / "model.toml").write_text(text)
     with pytest.raises(CheckpointError, match=match):
         load_checkpoint(folder)
+
+
+def test_arrays_beside_the_weights_keep_their_precision(tmp_path):
+    extras = {"looks.mean": np.random.default_rng(1).random(5), "limit": np.array([np.inf])}
+    save_checkpoint(tmp_path, Checkpoint({}, WEIGHTS, extras), half=True)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.weights.keys() == WEIGHTS.keys()
+    assert loaded.extras.keys() == extras.keys()
+    for name, array in extras.items():
+        np.testing.assert_array_equal(loaded.extras[name], array)
+        assert loaded.extras[name].dtype == array.dtype
+    save_checkpoint(tmp_path, Checkpoint({}, WEIGHTS))
+    assert load_checkpoint(tmp_path).extras == {}

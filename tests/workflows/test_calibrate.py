@@ -1,0 +1,211 @@
+"""Models whose scores are probabilities, from annotated images to results."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import cc3d
+import numpy as np
+import pytest
+import tifffile
+from tests.blobs import spot_model
+
+from pancyte.cli.exits import run
+from pancyte.data.records import Record, write_manifest
+from pancyte.errors import CheckpointError, InputError, UsageError
+from pancyte.io.checkpoint import load_checkpoint, save_checkpoint
+from pancyte.io.tables import read_csv, read_json
+from pancyte.workflows import calibrate as workflow
+from pancyte.workflows.calibrate import calibrate, calibrate_model
+from pancyte.workflows.calibration import FILES, CalibrateConfig
+from pancyte.workflows.models import find_model, load
+from pancyte.workflows.truth import find_truth
+
+
+def small_and_large(generator):
+    """Bright discs of two sizes: an image, and true labels of the large ones alone."""
+    image = np.zeros((72, 72), np.uint8)
+    y, x = np.mgrid[:72, :72]
+    truth = np.zeros((72, 72), np.int32)
+    for k, (top, left) in enumerate([(18, 18), (18, 54), (54, 18), (54, 54)]):
+        is_large = bool(generator.random() < 0.5)
+        disc = np.hypot(y - top, x - left) <= (12 if is_large else 5)
+        image[disc] = 200
+        truth[disc] = k + 1 if is_large else 0
+    return image, truth
+
+
+def data_set(folder: Path, splits: dict[str, int]) -> Path:
+    """Write images with labels and return their manifest."""
+    generator = np.random.default_rng(0)
+    records = []
+    for split, count in splits.items():
+        for k in range(count):
+            image, truth = small_and_large(generator)
+            image = np.clip(image + generator.normal(10, 3, image.shape), 0, 255).astype(np.uint8)
+            paths = [folder / f"{name}_{split}{k}.tif" for name in ("image", "truth")]
+            folder.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(paths[0], image)
+            tifffile.imwrite(paths[1], truth.astype(np.uint16))
+            records.append(Record(image=paths[0], labels=paths[1], split=split))
+    write_manifest(folder / "all.csv", records)
+    return folder / "all.csv"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return data_set(tmp_path_factory.mktemp("data"), {"train": 12, "val": 14})
+
+
+SETTINGS = CalibrateConfig(known_images=12, bins=5, threads=1, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def calibrated(manifest, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "calibrated"
+    return out, calibrate("generalist", manifest, out, replace(SETTINGS, min_objects=20))
+
+
+def test_a_calibration_learns_which_objects_are_right(manifest):
+    # Small spots are never annotated, so that their score should be low.
+    truth = find_truth(manifest, split="val")
+    found = calibrate_model(spot_model(), truth, (), SETTINGS)
+    assert found.calibration.objects == len(found.scores) >= 50
+    assert found.calibration.images == 14
+    assert found.scores[found.correct].min() > found.scores[~found.correct].max()
+    assert found.num_true == found.correct.sum()
+    assert found.familiarity is None  # the network has no encoder
+
+
+def test_the_model_is_the_same_with_its_calibration(calibrated, manifest):
+    out, found = calibrated
+    before = load_checkpoint(find_model("generalist"))
+    after = load_checkpoint(out)
+    assert before.weights.keys() == after.weights.keys()
+    for name, array in before.weights.items():
+        np.testing.assert_array_equal(after.weights[name], array)
+    assert {k: v for k, v in before.manifest.items() if not k.startswith("weights")} == {
+        k: v for k, v in after.manifest.items() if not k.startswith(("weights", "calibration"))
+    }
+    plain, model = load("generalist", device="cpu"), load(out, device="cpu")
+    assert plain.calibration is None
+    assert model.calibration == found.calibration
+    assert model.familiarity.limit == found.familiarity.limit
+    image = tifffile.imread(manifest.parent / "image_val0.tif")
+    one, two = plain.segment(image), model.segment(image)
+    np.testing.assert_array_equal(one.labels, two.labels)
+    assert not np.array_equal(one.objects["score"], two.objects["score"])
+
+
+def test_a_calibration_writes_what_it_measured(calibrated):
+    out, found = calibrated
+    summary = read_json(out / "calibration.json")
+    assert summary["objects"] == len(found.scores)
+    assert summary["expected_calibration_error"] == pytest.approx(found.error)
+    assert found.calibration.error == pytest.approx(found.error, abs=1e-4)
+    curve = read_csv(out / "reliability.csv")
+    assert sum(map(int, curve["objects"])) == len(found.scores)
+    choices = read_csv(out / "min_score.csv")
+    assert float(choices["kept"][0]) == 1.0
+    assert (out / "reliability.png").read_bytes().startswith(b"\x89PNG")
+    assert found.text().startswith(f"{len(found.scores)} objects of 14 images")
+
+
+def test_images_of_the_kind_it_was_calibrated_on_are_known(calibrated, manifest):
+    model = load(calibrated[0], device="cpu")
+    for path in sorted(manifest.parent.glob("image_val*.tif"))[:3]:
+        assert not any("unlike those" in line for line in model.segment(path).warnings)
+
+
+def test_the_command_calibrates_and_predict_filters(manifest, tmp_path, capsys):
+    out = tmp_path / "model"
+    arguments = ["models", "calibrate", "generalist", str(manifest), "-o", str(out)]
+    for text in ("min_objects=20", "known_split=none", "min_score=0.6", "folds=3"):
+        arguments += ["--set", text]
+    assert run(arguments) == 0
+    said = capsys.readouterr().out
+    assert "expected calibration error of images left out in turn" in said
+    assert "Images that are unlike those of the training are not told apart." in said
+    assert run(arguments) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    image = manifest.parent / "image_val0.tif"
+    scores = []
+    for name, extra in (("own", []), ("all", ["--set", "min_score=0"])):
+        where = tmp_path / name
+        assert run(["predict", str(image), "-o", str(where), "--model", str(out), *extra]) == 0
+        scores.append([float(score) for score in read_csv(where / "objects.csv")["score"]])
+    assert scores[0] == [score for score in scores[1] if score >= 0.6]
+    assert len(scores[0]) < len(scores[1])
+
+
+def test_parts_without_annotation_are_not_judged():
+    model = spot_model()
+    image, truth = small_and_large(np.random.default_rng(3))
+    found = model.segment(image)
+    valid = np.ones((1, *truth.shape), bool)
+    valid[0, :, 36:] = False
+    correct, judged = workflow._judge(found, truth[None], valid)
+    is_left = found.objects["centroid-1"] < 36
+    np.testing.assert_array_equal(judged, is_left)
+    whole, _ = workflow._judge(found, truth[None], None)
+    np.testing.assert_array_equal(correct[is_left], whole[is_left])
+    np.testing.assert_array_equal(whole, found.objects["diameter"] > 15)
+
+
+def test_too_few_objects_are_said(manifest):
+    truth = find_truth(manifest, split="val")[:3]
+    message = r"found 12 objects in 3 images, but a calibration needs at least 50 in two images"
+    with pytest.raises(UsageError, match=message):
+        calibrate_model(spot_model(), truth, (), SETTINGS)
+
+
+def test_a_task_that_does_not_tell_what_is_needed_is_refused(manifest, monkeypatch):
+    monkeypatch.setattr(workflow, "has_evidence", lambda objects: False)
+    with pytest.raises(InputError, match="spots does not tell foreground and flow_error"):
+        calibrate_model(spot_model(), find_truth(manifest, split="val"), (), SETTINGS)
+
+
+def test_a_split_that_is_missing_is_said(manifest, tmp_path, caplog):
+    with pytest.raises(UsageError, match="expected the split to be one of"):
+        calibrate("generalist", manifest, tmp_path, replace(SETTINGS, split="dev"))
+    with caplog.at_level(logging.WARNING):
+        assert workflow._find_known(manifest, replace(SETTINGS, known_split="nowhere")) == ()
+    assert "Images unlike those of the training will not be told apart" in caplog.text
+
+
+def test_results_are_not_overwritten(tmp_path, manifest):
+    (tmp_path / FILES[0]).write_text("mine")
+    with pytest.raises(UsageError, match=r"would overwrite reliability\.png"):
+        calibrate("generalist", manifest, tmp_path, SETTINGS)
+    assert (tmp_path / FILES[0]).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"folds": 1}, "Expected folds of at least 2, but got 1"),
+        ({"known_images": 5}, "Expected known_images of at least 10, but got 5"),
+        ({"min_score": 2.0}, "Expected min_score to lie in 0 to 1, but got 2"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CalibrateConfig(**changes)
+
+
+def test_a_damaged_calibration_is_said(calibrated, tmp_path):
+    checkpoint = load_checkpoint(calibrated[0])
+    table = {**checkpoint.manifest["calibration"], "min_score": 7.0}
+    save_checkpoint(
+        tmp_path, replace(checkpoint, manifest={**checkpoint.manifest, "calibration": table})
+    )
+    with pytest.raises(CheckpointError, match=r"calibration: .*min_score to lie in 0 to 1.*damag"):
+        load(tmp_path)
+
+
+def test_components_of_the_test_images_are_what_is_expected():
+    image, truth = small_and_large(np.random.default_rng(0))
+    assert cc3d.connected_components(image).max() == 4
+    assert 0 < len(np.unique(truth)) - 1 < 4
