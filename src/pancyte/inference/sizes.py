@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from pancyte.inference.view import View
     from pancyte.types import FloatArray
 
-# A look that says that objects are within this factor of the network's size is not repeated.
-_NEAR: Final = 1.25
-_MOST_LOOKS: Final = 4
+# A look that says that objects are within this factor of the network's size is not repeated, since
+# what is said of objects of other sizes is too near to it.
+_CONFIRMED: Final = 1.15
+_MOST_LOOKS: Final = 7
+_LARGEST_STRIDE: Final = 2.0
 # Objects found at a scale may differ by this factor from what the look at it said.
 _AGREES: Final = 1.6
 # Where to look when nothing is seen at the scale of the image.
@@ -153,8 +155,8 @@ def settle_by_sizes(
     Parameters
     ----------
     look
-        Asks the network for sizes at a scale; None where it knows none. Called up to four times, or
-        seven where nothing is seen at first.
+        Asks the network for sizes at a scale; None where it knows none. Called one to three times,
+        more often where objects are far from the size that the network knows.
     probe
         Segments the image (or a sample of it) at a scale. Called once where it agrees.
     shape : (int, int)
@@ -171,19 +173,17 @@ def settle_by_sizes(
     first = look(limit_scale(1.0, shape))
     if first is None:
         return None
-    seen = _narrow_down(look, first, shape, target)
-    if seen is None or seen.diameter is None:
-        return _settle_without(probe, shape, target)
-    found = probe(_scale_for(seen, target, shape))
-    if found.diameter is None:
+    scale, diameter = _narrow_down(look, first, shape, target)
+    found = None if diameter is None else probe(scale)
+    if found is None or found.diameter is None:
         return _settle_without(probe, shape, target)
     if _agrees(found, shape, target):
-        return _settled(found, seen.diameter, target)
+        return _settled(found, diameter, target)
     other = probe(limit_scale(target / found.diameter, shape))
     if _agrees(other, shape, target) and other.support > found.support:
         return _settled(other, other.diameter, target)
     message = (
-        f"The size of the objects could not be settled: it looks like {seen.diameter:.0f} pixels, "
+        f"The size of the objects could not be settled: it looks like {diameter:.0f} pixels, "
         f"but the objects found have {found.diameter:.0f}. The result may be poor; give the "
         "diameter in pixels."
     )
@@ -192,38 +192,47 @@ def settle_by_sizes(
 
 def _narrow_down(
     look: Callable[[float], Look | None], first: Look, shape: tuple[int, int], target: float
-) -> Look | None:
-    """Look again where objects have the target size, until they have it; the nearest otherwise."""
+) -> tuple[float, float | None]:
+    """Look until objects have the target size; return the scale and their diameter, if any."""
     current = first
     for scale in _OTHER_SCALES:
         if current.diameter is None:
             current = look(limit_scale(scale, shape)) or current
-    best = current
-    for _ in range(_MOST_LOOKS - 1):
-        if current.diameter is None:
+    if current.diameter is None:
+        return current.scale, None
+    low, high = -math.inf, math.inf  # log2 of scales that were too small and too large
+    last, stride = 0.0, 1.0
+    for looks_left in reversed(range(_MOST_LOOKS)):
+        place, excess = math.log2(current.scale), _excess(current, target)
+        low, high = (low, min(high, place)) if excess > 0 else (max(low, place), high)
+        if abs(excess) <= math.log2(_CONFIRMED) or high - low <= math.log2(_CONFIRMED):
+            return current.scale, current.diameter
+        # A look that finds too little to change says so again: then larger steps are taken.
+        stride = min(2.0 * stride, _LARGEST_STRIDE) if last * excess > 0 else 1.0
+        wanted = place - stride * excess
+        wanted = limit_scale(2.0 ** (wanted if low < wanted < high else (low + high) / 2), shape)
+        following = _look_towards(look, current, wanted) if looks_left else None
+        if following is None:
             break
-        if _distance(current, target) < _distance(best, target):
-            best = current
-        wanted = limit_scale(target / current.diameter, shape)
-        if _near(wanted, current.scale, _NEAR):
-            break
-        current = look(wanted) or current
-    if current.diameter is not None and _distance(current, target) < _distance(best, target):
-        best = current
-    return best
+        last, current = excess, following
+    return wanted, current.diameter
 
 
-def _distance(seen: Look, target: float) -> float:
-    """Return by how much objects differ from the target at that scale, as a logarithm."""
+def _look_towards(look: Callable[[float], Look | None], current: Look, scale: float) -> Look | None:
+    """Look at a scale, or half way there if nothing is seen at it; None if nothing is seen."""
+    if scale == current.scale:
+        return None
+    for place in (scale, math.sqrt(scale * current.scale)):
+        found = look(place)
+        if found is not None and found.diameter is not None:
+            return found
+    return None
+
+
+def _excess(seen: Look, target: float) -> float:
+    """Return log2 of how much larger than the target objects are at the scale of a look."""
     assert seen.diameter is not None  # noqa: S101 - asked about looks that saw something
-    return abs(math.log2(seen.diameter * seen.scale / target))
-
-
-def _scale_for(seen: Look, target: float, shape: tuple[int, int]) -> float:
-    """Return the scale of a look where that is good enough, else the one that it asks for."""
-    assert seen.diameter is not None  # noqa: S101 - asked about looks that saw something
-    wanted = limit_scale(target / seen.diameter, shape)
-    return seen.scale if _near(wanted, seen.scale, _NEAR) else wanted
+    return math.log2(seen.diameter * seen.scale / target)
 
 
 def _settle_without(
