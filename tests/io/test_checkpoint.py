@@ -89,7 +89,7 @@ def test_load_checkpoint_names_a_missing_file(folder, tmp_path):
     ("text", "match"),
     [
         ("format_version = 99\nweights_sha256 = 'x'", "has format version 99, but this .* up to 1"),
-        ("format_version = 0\nweights_sha256 = 'x'", "has format version 0, but the first one is 1"),
+        ("format_version = 0\nweights_sha256 = 'x'", "has format version 0, but the first is 1"),
         ("format_version = true\nweights_sha256 = 'x'", "is not the manifest of a pancyte model"),
         ("format_version = '1'\nweights_sha256 = 'x'", "is not the manifest of a pancyte model"),
         ("name = 'something else'", "is not the manifest of a pancyte model"),

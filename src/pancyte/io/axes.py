@@ -123,6 +123,11 @@ def _check_given(axes: str, shape: Sequence[int], file_axes: str, where: str) ->
 
 
 def _check_found(shape: Sequence[int], file_axes: str, where: str) -> str:
+    # tifffile names Y or X twice where a shape says little, such as (1, 1, 1).
+    file_axes = "".join(
+        "Q" if letter in file_axes[place + 1 :] else letter
+        for place, letter in enumerate(file_axes)
+    )
     known = "".join(
         letter for letter, size in zip(file_axes, shape, strict=True) if size > 1 or letter in "YX"
     )

@@ -177,9 +177,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         msg = f"{path}: cannot be read as TOML ({error}). Copy the folder again."
         raise CheckpointError(msg) from error
     version = manifest.get("format_version")
-    if not isinstance(version, int) or "weights_sha256" not in manifest:
+    if type(version) is not int or "weights_sha256" not in manifest:
         msg = f"{path}: is not the manifest of a pancyte model: format_version or hash is missing."
         raise CheckpointError(f"{msg} Give the folder of a model.")
+    if version < 1:
+        msg = f"{path}: has format version {version}, but the first is 1. Copy the folder again."
+        raise CheckpointError(msg)
     if version > FORMAT_VERSION:
         msg = (
             f"{path}: has format version {version}, but this pancyte reads up to {FORMAT_VERSION}. "

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -93,6 +94,7 @@ def load(
         _check_own_network(checkpoint.manifest, folder)
     made = task.network() if network is None else make_network(network)
     _fill(made, checkpoint, folder)
+    _check_classes(checkpoint.manifest, task, folder)
     where = choose_device(device)
     made.requires_grad_(requires_grad=False)
     made.eval().to(where).to(memory_format=torch.channels_last)
@@ -230,6 +232,16 @@ def _read_task(manifest: Mapping[str, Any], folder: Path) -> Task:
         raise CheckpointError(msg) from error
 
 
+def _check_classes(manifest: Mapping[str, Any], task: Task, folder: Path) -> None:
+    named, expected = manifest.get("classes"), list(task.classes)
+    if named is not None and named != expected:
+        msg = (
+            f"{folder / MANIFEST_NAME}: names the classes {named}, but its task has {expected}. "
+            "The file was changed by hand: make both the same, or copy the folder again."
+        )
+        raise CheckpointError(msg)
+
+
 def _read_calibration(manifest: Mapping[str, Any], folder: Path) -> Calibration | None:
     """Return how the scores of a model become probabilities, where that is stored with it."""
     if CALIBRATION not in manifest:
@@ -264,6 +276,13 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
             f"{folder}: the weights do not belong to the task: {len(wrong)} of {len(expected)} "
             f"differ, such as {first}, expected {expected.get(first, 'nothing')}, but found "
             f"{found.get(first, 'nothing')}. Copy the whole folder of the model again."
+        )
+        raise CheckpointError(msg)
+    damaged = sorted(name for name, value in weights.items() if not np.isfinite(value).all())
+    if damaged:
+        msg = (
+            f"{folder}: {len(damaged)} of {len(weights)} weights hold NaN or infinity, such as "
+            f"{damaged[0]}. The training that made them failed: take another checkpoint of it."
         )
         raise CheckpointError(msg)
     state = {name: torch.from_numpy(value) for name, value in weights.items()}
