@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,29 @@ def test_tiles_are_aligned_and_the_outer_overlap_has_no_weight(case):
                 assert not any(weights[:margin])
             if start + len(weights) < size:
                 assert not any(weights[len(weights) - margin :])
+
+
+@given(grids)
+@settings(max_examples=50, deadline=None)
+def test_tiles_share_the_overlap_and_are_as_small_as_their_number_allows(case):
+    shape, (tile, overlap, multiple) = case
+    grid = make_grid(case)
+
+    for size, length, axis in zip(shape, grid.tile, (0, 1), strict=True):
+        starts = sorted({part.start[axis] for part in grid.tiles})
+        assert length <= tile
+        assert all(b - a <= length - overlap for a, b in pairwise(starts))
+        smaller = length - multiple
+        if len(starts) > 1 and smaller >= max(2 * overlap, multiple + overlap):
+            more = tile_grid((size, 1), tile=smaller, overlap=overlap, multiple=multiple)
+            assert len(more.tiles) > len(starts)
+
+
+def test_tiles_of_usual_images_are_few_and_small():
+    for size, tile, count in ((700, 704, 1), (800, 448, 2), (1024, 576, 2), (2048, 768, 3)):
+        grid = tile_grid((size, 32), tile=768, overlap=96, multiple=32)
+
+        assert (grid.tile[0], len(grid.tiles)) == (tile, count)
 
 
 def test_blending_mixes_smoothly_in_the_middle_of_the_overlap():

@@ -26,8 +26,9 @@ _MULTIPLE: Final = 32
 class Tiling:
     """How an image is cut into tiles for the network."""
 
-    tile: int = 512
-    """Side of a tile in pixels of the network's input, a multiple of 32."""
+    tile: int = 768
+    """Largest side of a tile in pixels of the network's input, a multiple of 32. Tiles are as small
+    as their number allows."""
     overlap: int = 96
     """Pixels that neighbouring tiles share. The outer three eighths of them count nothing and the
     quarter in the middle is blended, so that a network that looks at most 3/8 of the overlap to

@@ -58,8 +58,8 @@ def tile_grid(shape: tuple[int, int], *, tile: int, overlap: int, multiple: int 
     shape : (int, int)
         Height and width of the image, at least 1.
     tile : int
-        Side of a tile, a multiple of ``multiple``. Along an axis on which the image is smaller, the
-        tile is the image, extended to a multiple.
+        Largest side of a tile, a multiple of ``multiple``. Tiles are as small as their number
+        allows: one where the image is no larger, else at least twice the overlap.
     overlap : int
         Pixels that neighbouring tiles share at least; at most half a tile.
     multiple : int
@@ -77,6 +77,8 @@ def tile_grid(shape: tuple[int, int], *, tile: int, overlap: int, multiple: int 
     ((6, 8), [(0, 0), (0, 4), (0, 8), (0, 12)])
     >>> grid.tiles[1].columns
     (0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
+    >>> tile_grid((30, 100), tile=80, overlap=10, multiple=2).tile
+    (30, 56)
     """
     if min(shape) < 1:
         raise ValueError(f"Expected an image of at least one pixel, but got shape {shape}")
@@ -186,6 +188,13 @@ def _axis(
     tile = min(tile, padded)
     step = (tile - overlap) // multiple
     gaps = -(-(padded - tile) // (step * multiple)) if padded > tile else 0
+    if gaps:
+        # Larger tiles than are needed would show the same pixels more often.
+        least = max(-(-(padded + gaps * overlap) // (gaps + 1)), 2 * overlap)
+        # The distance between tiles is rounded down to a multiple, which may take one more.
+        tile = min(tile, -(-least // multiple) * multiple)
+        while gaps * ((tile - overlap) // multiple) * multiple < padded - tile:
+            tile += multiple
     units = (padded - tile) // multiple
     # Whole units, as even as they go: no two neighbours are further apart than `step` units.
     starts = [i * units // gaps * multiple for i in range(gaps)] + [padded - tile]
