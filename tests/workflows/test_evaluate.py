@@ -314,7 +314,7 @@ class EchoModel:
     name: str = "echo"
     classes: tuple[str, ...] = ("object",)
 
-    def segment(self, image, *, diameter, spacing, on_tile):
+    def segment(self, image, *, diameter, spacing, min_score, on_tile):
         if len(image.pixels) > 3:
             raise UsageError("the image: Expected an image of 1 to 3 channels")
         labels = image.pixels.astype(np.int32)

@@ -150,10 +150,13 @@ def test_parents_in_the_table_exist_also_after_objects_were_left_out(tmp_path, l
 @pytest.mark.usefixtures("_nested")
 def test_nuclei_whose_cells_are_left_out_are_orphans(tmp_path, monkeypatch):
     model = nested_model(LINK)
-    found = model.segment(write_nested(tmp_path / "a.tif"))
-    scores = np.where(found.objects["class"] == "cell", 0.2, 0.9).astype(np.float32)
-    scored = replace(found, objects=found.objects.with_columns({"score": scores}))
-    monkeypatch.setattr(Model, "segment", lambda *_, **__: scored)
+    write_nested(tmp_path / "a.tif")
+
+    def scored(model, objects, *, scale):
+        scores = np.where(objects["class"] == "cell", 0.2, 0.9).astype(np.float32)
+        return objects.with_columns({"score": scores})
+
+    monkeypatch.setattr("pancyte.inference.model.with_probabilities", scored)
     _, kept = predicting.segment_file(
         tmp_path / "a.tif", model, PredictConfig(min_score=0.5), name="a"
     )

@@ -83,8 +83,9 @@ def test_the_table_has_the_promised_columns(tmp_path: Path) -> None:
     write_spots(tmp_path / "in/a.tif")
     table = read_csv(predict(tmp_path / "in", tmp_path / "out") / "objects.csv")
     assert list(table) == [
-        "file", "class", "label", "score", "area", "centroid-0", "centroid-1", "bbox-0", "bbox-1",
-        "bbox-2", "bbox-3", "diameter", "intensity_mean-0", "touches_border",
+        "file", "class", "label", "score", "foreground", "flow_error", "area", "centroid-0",
+        "centroid-1", "bbox-0", "bbox-1", "bbox-2", "bbox-3", "diameter", "intensity_mean-0",
+        "touches_border",
     ]  # fmt: skip
     inside = int((spots() > 0).sum())
     assert sum(map(float, table["area"])) == inside
@@ -482,7 +483,7 @@ def test_settings_do_not_leak_into_the_next_call(tmp_path: Path) -> None:
     predict(image, tmp_path / "2", PredictConfig(decoding={"min_size": 500}, min_score=0.5))
     third = predict(image, tmp_path / "3")
     assert (first / "objects.csv").read_bytes() == (third / "objects.csv").read_bytes()
-    assert json.loads((third / "run.json").read_text())["settings"]["min_score"] == 0
+    assert json.loads((third / "run.json").read_text())["settings"]["min_score"] == "none"
 
 
 def test_a_result_that_cannot_be_written_ends_the_run_and_blames_no_image(

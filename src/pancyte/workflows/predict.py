@@ -340,6 +340,8 @@ def _entry(job: Job, read: ReadImage, found: Segmentation, wanted: Wanted) -> di
 
 def _keep_wanted(found: Segmentation, config: PredictConfig, model: Model) -> Segmentation:
     """Leave out objects that are small, and number the others 1..n again."""
+    if config.min_area <= 0:
+        return found
     keep = found.objects["area"] >= config.min_area
     if keep.all():
         return found
