@@ -5,8 +5,9 @@
 
 Prints F1 at IoU 0.5 of each image at each size, without being told the diameter, and by how much
 the median object was too large or too small for the network in the end (1 is the size that it was
-trained for). Objects of a diameter of less than 7 pixels after resizing do not count: neither the
-true ones, nor predicted ones that lie on them.
+trained for); with ``--told`` what would be reached if the size were known. Objects of a diameter
+of less than 7 pixels after resizing do not count: neither the true ones, nor predicted ones that
+lie on them.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def records(
         yield f"{record.modality} {record.image.stem[:16]}", pixels, labels[0]
 
 
-def measure(model: Model, pixels: FloatArray, labels: IntArray, factor: float) -> Result | None:
+def measure(
+    model: Model, pixels: FloatArray, labels: IntArray, factor: float, *, told: bool
+) -> Result | None:
     """Segment an image at another size; None where too little of it counts, or it is too large."""
     shape = scaled_shape(labels.shape, factor)
     if shape[0] * shape[1] > MOST_PIXELS:
@@ -83,13 +86,15 @@ def measure(model: Model, pixels: FloatArray, labels: IntArray, factor: float) -
     if counts.mean() < 0.5:
         return None
     started = time.process_time()
-    found = model.segment(Image(resize_image(pixels, shape)))
+    median = float(np.median(table["diameter"]))
+    image = Image(resize_image(pixels, shape))
+    found = model.segment(image, diameter=median if told else None)
     seconds = time.process_time() - started
     kept, predicted = drop_small(truth, found.labels[0])
-    median = float(np.median(table["diameter"])) * found.scale
+    seen = median * found.scale
     return Result(
         float(f1(match(kept, predicted, [0.5]))[0]),
-        median / (model.task.preprocessing.diameter or median),
+        seen / (model.task.preprocessing.diameter or seen),
         seconds,
         shape[0] * shape[1] / 1e6,
         bool(found.warnings),
@@ -118,6 +123,7 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--factors", type=float, nargs="+", default=FACTORS)
+    parser.add_argument("--told", action="store_true", help="tell the true median diameter")
     arguments = parser.parse_args()
     model = load(arguments.model)
     cases = (
@@ -130,7 +136,10 @@ def main() -> None:
     print("|---|---|" + "---|" * len(arguments.factors))
     rows = []
     for name, pixels, labels in cases:
-        results = [measure(model, pixels, labels, factor) for factor in arguments.factors]
+        results = [
+            measure(model, pixels, labels, factor, told=arguments.told)
+            for factor in arguments.factors
+        ]
         rows.append(results)
         diameter = np.median(measure_objects(labels[None])["diameter"])
         cells = " | ".join(
