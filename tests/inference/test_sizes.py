@@ -152,13 +152,15 @@ def test_settle_by_sizes_asks_the_objects_where_sizes_lead_nowhere(seen):
     assert settled == Settled(0.5, 60.0)
 
 
-def test_settle_by_sizes_believes_objects_that_agree_with_each_other_and_cover_more():
+@pytest.mark.parametrize(("cover", "believed"), [(0.3, True), (0.1, True), (0.05, False)])
+def test_settle_by_sizes_believes_objects_of_the_size_at_which_they_are_found(cover, believed):
     def probe(scale):
-        return Probe(scale, 90.0, 0.2 if scale > 0.5 else 0.3)
+        return Probe(scale, 90.0, 0.2 if scale > 0.5 else cover)
 
     settled = settle_by_sizes(lambda scale: Look(scale, 30.0), probe, SHAPE, target=TARGET)
 
-    assert settled == Settled(1 / 3, 90.0)
+    assert (settled.scale, settled.diameter) == (1 / 3 if believed else 1.0, 90.0)
+    assert bool(settled.warnings) != believed
 
 
 def test_settle_by_sizes_warns_where_nothing_agrees():
@@ -358,17 +360,17 @@ def test_a_given_diameter_needs_no_look():
     assert network.looks == []
 
 
-@pytest.mark.parametrize(("most", "flips", "tiles"), [(2**24, 1, 4), (2**14, 1, 8), (2**24, 8, 8)])
+@pytest.mark.parametrize(("most", "flips", "passes"), [(2**24, 1, 1), (2**14, 1, 5), (2**24, 8, 5)])
 def test_a_scale_is_checked_on_the_final_segmentation_or_on_a_sample(
-    monkeypatch, most, flips, tiles
+    monkeypatch, most, flips, passes
 ):
     monkeypatch.setattr("pancyte.inference.passes._CHECK_PIXELS", most)
     monkeypatch.setattr("pancyte.inference.passes._CHECK_SAMPLE_PIXELS", 100 * 100)
     seen = []
 
     found = sized_model(SizingNetwork(15.0, 60.0), flips=flips).segment(
-        image_of_discs((600, 600), 30.0), on_tile=lambda done, total: seen.append(total)
+        image_of_discs((600, 600), 30.0), on_tile=lambda done, total: seen.append(done)
     )
 
     assert found.objects.num_objects == 100
-    assert len(seen) == tiles
+    assert seen.count(1) == passes

@@ -40,6 +40,9 @@ _MOST_LOOKS: Final = 7
 _LARGEST_STRIDE: Final = 2.0
 # Objects found at a scale may differ by this factor from what the look at it said.
 _AGREES: Final = 1.6
+# Objects that are of the size at which they were found are believed, also if they cover less than
+# those that are not, down to this part: blobs of several small objects cover more than these.
+_ENOUGH: Final = 0.4
 # Where to look when nothing is seen at the scale of the image.
 _OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 # A cell of the network's grid in which an object is seen.
@@ -180,7 +183,7 @@ def settle_by_sizes(
     if _agrees(found, shape, target):
         return _settled(found, diameter, target)
     other = probe(limit_scale(target / found.diameter, shape))
-    if _agrees(other, shape, target) and other.support > found.support:
+    if _agrees(other, shape, target) and other.support > _ENOUGH * found.support:
         return _settled(other, other.diameter, target)
     message = (
         f"The size of the objects could not be settled: it looks like {diameter:.0f} pixels, "
