@@ -79,14 +79,14 @@ def look_at(
     view
         The image as the network sees it.
     tile
-        About the side of the tiles in which it is looked at, at most half more.
+        Largest side of the tiles in which it is looked at.
 
     Returns
     -------
     probabilities, sizes : float32 arrays of shape (n,)
         Of the cells of all classes and tiles; None where the network knows no sizes.
     """
-    grid = tile_grid(view.shape, tile=_even_tile(view.shape, tile), overlap=0, multiple=_MULTIPLE)
+    grid = tile_grid(view.shape, tile=tile, overlap=0, multiple=_MULTIPLE)
     parts = []
     for part in grid.tiles:
         found = predictor.sizes(cut_tile(view.read, grid, part)[None])
@@ -100,18 +100,6 @@ def look_at(
         parts.append([values[..., :rows, :columns].ravel() for values in found])
     probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
     return probabilities, sizes
-
-
-def _even_tile(shape: tuple[int, int], tile: int) -> int:
-    """Return the side of equal tiles, so that the last one is not mostly seen before.
-
-    Examples
-    --------
-    >>> _even_tile((600, 300), 512), _even_tile((1024, 1024), 512), _even_tile((10, 800), 512)
-    (608, 512, 416)
-    """
-    sides = [side / math.ceil(side / (1.5 * tile)) for side in shape]
-    return max(_MULTIPLE * math.ceil(side / _MULTIPLE) for side in sides)
 
 
 def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float) -> float | None:
