@@ -335,7 +335,7 @@ def test_look_at_a_trained_network_leaves_it_in_training():
     network = task.network().train()
     view = view_image(np.zeros((1, 40, 70), np.float32), task.preprocessing)
 
-    probabilities, sizes = look_at(Predictor(((task, network),)), view, tile=64)
+    probabilities, sizes = look_at(Predictor(((task, network),)), view, tile=96)
 
     assert network.training
     assert probabilities.shape == sizes.shape == (10 * 18,)
