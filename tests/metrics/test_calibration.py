@@ -165,23 +165,32 @@ def test_cross_validation_never_fits_on_the_group_it_scores():
         np.testing.assert_allclose(scores[out], expected, rtol=1e-6)
 
 
-def test_an_image_with_many_objects_counts_as_one():
+def test_groups_of_one_size_change_nothing():
+    features, _, correct = simulated(2_000)
+    classes = np.repeat(ONE, 2_000)
+    with_groups = fit_calibration(features, classes, correct, np.arange(2_000) % 28)
+    without = fit_calibration(features, classes, correct)
+    assert with_groups.weights == pytest.approx(without.weights)
+    assert with_groups.intercept == pytest.approx(without.intercept)
+
+
+def test_an_image_counts_by_the_root_of_its_number_of_objects():
     features, _, correct = simulated(400)
     classes, groups = np.repeat(ONE, 400), np.arange(400) // 20
-    fitted = fit_calibration(features, classes, correct, groups)
-    # Each object of the first image nine times more.
-    again = np.concatenate([np.arange(400), np.tile(np.arange(20), 9)])
+    # Each object of the first image nine times: as that image three times.
+    again = np.concatenate([np.arange(400), np.tile(np.arange(20), 8)])
+    thrice = np.concatenate([np.arange(400), np.tile(np.arange(20), 2)])
     repeated = fit_calibration(
         {name: values[again] for name, values in features.items()},
         classes[again], correct[again], groups[again],
     )  # fmt: skip
-    scores = calibrated_scores(fitted, features, classes)
+    expected = fit_calibration(
+        {name: values[thrice] for name, values in features.items()},
+        classes[thrice], correct[thrice],
+    )  # fmt: skip
+    scores = calibrated_scores(repeated, features, classes)
     # Features are standardized by all objects, of which the ridge depends a little.
-    assert np.abs(calibrated_scores(repeated, features, classes) - scores).max() < 0.03
-    naive = fit_calibration(
-        {name: values[again] for name, values in features.items()}, classes[again], correct[again]
-    )
-    assert np.abs(calibrated_scores(naive, features, classes) - scores).max() > 0.06
+    assert np.abs(calibrated_scores(expected, features, classes) - scores).max() < 0.03
 
 
 @pytest.mark.parametrize(("groups", "folds"), [(np.zeros(4, int), 5), (np.arange(4), 1)])

@@ -146,7 +146,7 @@ def fit_calibration(
         (n,) whether each object matches a true one.
     groups
         (n,) number of the image, or of the group of images, that each object is from. The objects
-        of a group count together as one; None lets each object count as one.
+        of a group count together as the root of their number; None lets each count as one.
 
     Returns
     -------
@@ -161,8 +161,9 @@ def fit_calibration(
 
     Notes
     -----
-    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method: an
-    image with a thousand objects tells of one kind of image, and does not rule. Classes share their
+    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method. An
+    image counts by the root of its number of objects: one with a thousand tells of one kind of
+    image, and does not rule. Classes share their
     weights; each of several has an offset, which the ridge keeps small where it has few objects.
     The targets are Platt's, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that the fit is finite even
     where all objects are right.
@@ -190,7 +191,8 @@ def fit_calibration(
     _, group, counts = np.unique(
         np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
     )
-    shares = 1 / counts[group]
+    shares = 1 / np.sqrt(counts[group])
+    shares *= len(right) / shares.sum()
     solution = _logistic_regression(design, _platt_targets(right), shares)
     weights = solution[1 : 1 + len(names)] / spread
     offsets = solution[1 + len(names) :]
