@@ -13,12 +13,12 @@ import tifffile
 from tests.blobs import spot_model
 
 from pancyte.cli.exits import run
-from pancyte.data.records import Record, write_manifest
+from pancyte.data.records import Record, read_manifest, select_split, write_manifest
 from pancyte.errors import CheckpointError, InputError, UsageError
-from pancyte.io.checkpoint import load_checkpoint, save_checkpoint
+from pancyte.io.checkpoint import copy_checkpoint, load_checkpoint, save_checkpoint
 from pancyte.io.tables import read_csv, read_json
 from pancyte.workflows import calibrate as workflow
-from pancyte.workflows.calibrate import calibrate, calibrate_model
+from pancyte.workflows.calibrate import calibrate, calibrate_model, calibrate_trained
 from pancyte.workflows.calibration import FILES, CalibrateConfig
 from pancyte.workflows.models import find_model, load
 from pancyte.workflows.truth import find_truth
@@ -203,6 +203,52 @@ def test_a_damaged_calibration_is_said(calibrated, tmp_path):
     )
     with pytest.raises(CheckpointError, match=r"calibration: .*min_score to lie in 0 to 1.*damag"):
         load(tmp_path)
+
+
+def trained(manifest, tmp_path, caplog, monkeypatch):
+    """Calibrate a copy of the bundled model as at the end of a training."""
+    settings = CalibrateConfig(min_objects=20)
+    monkeypatch.setattr(workflow, "CalibrateConfig", lambda: settings)
+    folder = tmp_path / "best"
+    copy_checkpoint(find_model("generalist"), folder)
+    records = {name: select_split(read_manifest(manifest), name) for name in ("train", "val")}
+    reported = []
+    with caplog.at_level(logging.INFO, logger="pancyte"):
+        calibrate_trained(
+            load(folder, device="cpu"), folder, tmp_path / "calibration", records,
+            report=lambda *values: reported.append(values),
+        )  # fmt: skip
+    return folder, reported
+
+
+def test_a_trained_model_is_calibrated_on_its_validation(manifest, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(workflow, "_ENOUGH_TRUE", 10)
+    folder, reported = trained(manifest, tmp_path, caplog, monkeypatch)
+    assert len(reported) == 14
+    assert load(folder, device="cpu").calibration.images == 14
+    assert "Scores are probabilities now, with an expected calibration error of" in caplog.text
+    assert (tmp_path / "calibration" / "reliability.png").is_file()
+    assert {path.name for path in folder.iterdir()} == {"model.toml", "weights.safetensors"}
+
+
+def test_a_trained_model_with_few_objects_in_its_validation_stays(
+    manifest, tmp_path, caplog, monkeypatch
+):
+    folder, reported = trained(manifest, tmp_path, caplog, monkeypatch)
+    assert reported == []
+    assert load(folder, device="cpu").calibration is None
+    assert "takes 200 objects in the validation, and it has " in caplog.text
+
+
+def test_a_calibration_that_fails_leaves_the_trained_model(manifest, tmp_path, caplog, monkeypatch):
+    def fail(*_, **__):
+        raise InputError("image.tif: is damaged")
+
+    monkeypatch.setattr(workflow, "_ENOUGH_TRUE", 10)
+    monkeypatch.setattr(workflow, "calibrate_model", fail)
+    folder, _ = trained(manifest, tmp_path, caplog, monkeypatch)
+    assert load(folder, device="cpu").calibration is None
+    assert "are no probabilities: image.tif: is damaged" in caplog.text
 
 
 def test_components_of_the_test_images_are_what_is_expected():

@@ -38,11 +38,11 @@ from pancyte.ops.resample import scaled_shape
 from pancyte.workflows.calibration import FEWEST_IMAGES, FILES, CalibrateConfig, Calibrated
 from pancyte.workflows.models import CALIBRATION, find_model
 from pancyte.workflows.predict import PredictConfig, load_model, segment_file
-from pancyte.workflows.truth import find_truth
+from pancyte.workflows.truth import Truth, find_truth
 from pancyte.workflows.validation import choose_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from pancyte.ops.familiarity import Familiarity
     from pancyte.types import BoolArray, IntArray, Pixels, Segmentation
     from pancyte.workflows.outputs import Report
-    from pancyte.workflows.truth import Truth
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -60,6 +59,8 @@ _FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
 _IOU: Final = 0.5
 # The share of images that the model knows which shall not be called strange.
 _KNOWN_PERCENTILE: Final = 99.5
+# Of the validation of a training; with fewer, a calibration of its own images would say little.
+_ENOUGH_TRUE: Final = 200
 
 
 def calibrate(
@@ -108,12 +109,69 @@ def calibrate(
     settings = PredictConfig(
         model=str(folder.absolute()), device=config.device, threads=config.threads, min_score=0.0
     )
-    loaded = replace(load_model(settings), calibration=None)
+    loaded = load_model(settings)
     truth = find_truth(Path(data), split=config.split)
     known = _find_known(Path(data), config)
     found = calibrate_model(loaded, truth, known, config, report=report)
-    _write(folder, out, found, config)
+    _store(folder, out, found)
+    found.write(out, {"model": folder.name, "settings": to_mapping(config)})
     return found
+
+
+def calibrate_trained(
+    model: Model,
+    folder: Path,
+    out: Path,
+    records: Mapping[str, Sequence[Record]],
+    *,
+    report: Report,
+) -> None:
+    """Calibrate a model that was just trained, where its validation has objects enough.
+
+    Parameters
+    ----------
+    model
+        From the folder.
+    folder
+        Of the model, which gets the calibration.
+    out
+        Folder for the curve and the numbers.
+    records
+        Those with labels of the splits ``train`` and ``val``.
+    report
+        Called after each image.
+    """
+    config = CalibrateConfig()
+    named = [
+        Truth(f"{k}: {record.image.name}", record.labels, record)
+        for k, record in enumerate(records["val"])
+        if record.labels is not None
+    ]
+    try:
+        count = sum(_count_true(model, item.record) for item in named)
+        if count < _ENOUGH_TRUE:
+            _LOGGER.info(
+                "Scores stay as they are: to make them probabilities takes %d objects in the "
+                "validation, and it has %d. 'pancyte models calibrate' does it with other images",
+                _ENOUGH_TRUE, count,
+            )  # fmt: skip
+            return
+        known = choose_records(records["train"], config.known_images)
+        found = calibrate_model(model, named, known, config, report=report)
+    except PancyteError as error:
+        _LOGGER.warning("Scores stay as they are, and are no probabilities: %s", error)
+        return
+    _store(folder, folder, found)
+    found.write(out, {"model": model.name, "settings": to_mapping(config)})
+    _LOGGER.info(
+        "Scores are probabilities now, with an expected calibration error of %.3f", found.error
+    )
+
+
+def _count_true(model: Model, record: Record) -> int:
+    shape = read_pixels(record).shape[1:]
+    labels, _ = read_targets(record, model.classes, shape)
+    return sum(len(np.unique(plane[plane > 0])) for plane in labels)
 
 
 def calibrate_model(
@@ -129,7 +187,7 @@ def calibrate_model(
     Parameters
     ----------
     model
-        Without a calibration.
+        One that it has already is not used.
     truth
         The images to predict.
     known
@@ -146,6 +204,7 @@ def calibrate_model(
     InputError
         An image cannot be read, or the model's task does not tell what a calibration needs.
     """
+    model = replace(model, calibration=None)
     seen = []
     for done, item in enumerate(truth, start=1):
         seen.append(_look_at(model, item))
@@ -311,14 +370,14 @@ def _looks(model: Model, pixels: Pixels, scale: float) -> npt.NDArray[np.float32
         return None
 
 
-def _write(folder: Path, out: Path, found: Calibrated, config: CalibrateConfig) -> None:
+def _store(folder: Path, out: Path, found: Calibrated) -> None:
+    """Write the model of a folder with its calibration."""
     checkpoint = load_checkpoint(folder)
     manifest = {**checkpoint.manifest, CALIBRATION: to_mapping(found.calibration)}
     extras = {} if found.familiarity is None else found.familiarity.to_arrays()
     half = checkpoint.manifest.get("weights_precision") == "float16"
     out.mkdir(parents=True, exist_ok=True)
     save_checkpoint(out, replace(checkpoint, manifest=manifest, extras=extras), half=half)
-    found.write(out, {"model": folder.name, "settings": to_mapping(config)})
 
 
 def _check_overwriting(out: Path, *, overwrite: bool) -> None:

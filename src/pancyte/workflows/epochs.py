@@ -21,6 +21,7 @@ from pancyte.training.tracking import read_metrics
 from pancyte.viz.curves import draw_curves
 from pancyte.workflows import run_folder
 from pancyte.workflows.batches import make_batches, watch
+from pancyte.workflows.calibrate import calibrate_trained
 from pancyte.workflows.final_test import score_best
 from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.models import load, save_model
@@ -204,6 +205,8 @@ def finish(run: Run) -> None:
     best = folder / "checkpoints" / "best"
     if run.best is None:
         _save_model(run, "best", {})
+    if run.data.validation:
+        _calibrate(run, best)
     for tracker in run.trackers:
         tracker.keep(best)
     write_text(folder / "COMPLETE", f"step {run.state.step}\n")
@@ -221,10 +224,23 @@ def finish(run: Run) -> None:
     )
 
 
-def _test(run: Run, best: Path) -> None:
+def _load(run: Run, best: Path) -> Model:
     network = copy.deepcopy(run.state.saved_network)
     precision = _model_precision(run)
-    model = load(best, device=run.config.device, precision=precision, network=network)
+    return load(best, device=run.config.device, precision=precision, network=network)
+
+
+def _calibrate(run: Run, best: Path) -> None:
+    def report(done: int, total: int, text: str) -> None:  # noqa: ARG001 - a report has three
+        run.interruption.check()
+
+    records = {"train": run.data.training, "val": run.data.validation}
+    model = _load(run, best)
+    calibrate_trained(model, best, run.config.out / "calibration", records, report=report)
+
+
+def _test(run: Run, best: Path) -> None:
+    model = _load(run, best)
     scores = score_best(model, run.data.test, run.config.out / "test")
     _track(run, {f"test/{name}": value for name, value in scores.items()})
     _draw(run)
