@@ -104,17 +104,30 @@ def test_cells_cut_by_the_border_are_kept_with_small_errors(field):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_the_field_of_what_reaches_the_border_may_point_beyond_it(field):
+def test_the_field_of_what_reaches_a_side_may_err_twice_as_much(field):
     """A network sees half of a cell and knows that its middle lies outside."""
     labels = scattered(lambda _: disc(14), 4)
     middle = labels.shape[0] // 2
     flow = labels_to_flow(labels, field=field)
     half = np.ascontiguousarray(split_components(labels)[14:middle])
     beyond = np.ascontiguousarray(flow[:, 14:middle])
-    strict = FlowDecoding(flow_threshold=0.1)
-    found = decode_flow((half > 0).astype(np.float32), beyond, strict, field=field)
-    assert found.labels.max() == half.max()
-    assert found.errors.max() > 0.1
+    foreground = (half > 0).astype(np.float32)
+    loose = decode_flow(foreground, beyond, FlowDecoding(flow_threshold=None), field=field)
+    largest = float(loose.errors.max())
+    assert largest > 0.1
+    for threshold, kept in ((0.6 * largest, True), (0.45 * largest, False)):
+        found = decode_flow(foreground, beyond, FlowDecoding(flow_threshold=threshold), field=field)
+        assert (found.labels.max() == loose.labels.max()) == kept
+
+
+def test_the_ends_of_a_stack_are_no_sides():
+    labels = np.zeros((3, 30, 60), np.int32)
+    labels[:, 8:22, 8:22] = 1  # reaches both ends
+    labels[:, 8:22, 46:] = 2  # reaches a side too
+    flow = labels_to_flow(labels) * np.float32(0.3)  # an error of about a half
+    found = decode_flow((labels > 0).astype(np.float32), flow, FlowDecoding(flow_threshold=0.4))
+    assert found.labels.max() == 1
+    assert (found.labels > 0)[labels == 2].mean() > 0.9
 
 
 def test_size_limits():
