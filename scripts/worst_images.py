@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
+from pancyte.io.images import ERRORS_SUFFIX
 from pancyte.io.tables import read_csv
 from pancyte.viz.contact_sheet import contact_sheet
+from pancyte.workflows.error_pictures import PICTURES
 
 COUNT = 10
 COLUMNS = 5
@@ -53,10 +55,10 @@ def worst(table: dict[str, list[str]]) -> list[tuple[str, float, str, str, str]]
 
 def picture_of(evaluation: Path, image: Path) -> np.ndarray:
     """Return the picture of the errors of an image, fit into a square of the sheet."""
-    found = sorted(evaluation.rglob(f"{image.stem}*.png"))
-    if len(found) != 1:
-        raise SystemExit(f"{evaluation}: expected one picture of {image.stem}, got {len(found)}")
-    with PillowImage.open(found[0]) as opened:
+    path = evaluation / PICTURES / image.with_name(image.stem + ERRORS_SUFFIX)
+    if not path.is_file():
+        raise SystemExit(f"{path}: no such picture. Evaluate without pictures=false.")
+    with PillowImage.open(path) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((SIDE, SIDE))
     field = PillowImage.new("RGB", (SIDE, SIDE), (128, 128, 128))
