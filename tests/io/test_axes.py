@@ -71,3 +71,9 @@ def test_choose_channels_prefers_a_name_to_an_index():
 def test_choose_channels_does_not_choose_between_equal_names():
     with pytest.raises(UsageError, match="Choose from 0 to 1 or the names x, X"):
         choose_channels("x", ["x", "X"], count=2, where="a.tif")
+
+
+def test_letters_that_a_file_has_twice_are_those_of_its_last_axes():
+    assert resolve_axes((1, 1, 1), "XYX", axes=None, where="a.tif") == "QYX"
+    with pytest.raises(InputError, match="does not say what each axis is"):
+        resolve_axes((4, 5, 6), "XYX", axes=None, where="a.tif")

@@ -94,6 +94,7 @@ def test_looking_up_rows_extends_an_image_as_the_networks_do(height, width, mult
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_network_gives_the_same_in_onnx_and_says_what_it_is():
     import onnx
 
@@ -133,6 +134,7 @@ def test_a_network_gives_the_same_in_onnx_and_says_what_it_is():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_an_export_that_differs_is_refused(monkeypatch):
     model = blurred()
     monkeypatch.setattr(
@@ -167,6 +169,7 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_network_that_cannot_be_followed_is_one_sentence():
     class Choosing(Blurred):
         def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -301,7 +304,7 @@ def test_the_licence_is_that_of_the_model_or_ours_where_it_is_bundled(monkeypatc
 
 
 SMALL = {
-    "compact": Compact(decoder_channels=(8, 8, 8, 8, 8), padding="replicate"),
+    "compact": Compact(decoder_channels=(8, 8, 8, 8, 8), padding="replicate", sizes=True),
     "manet": EncoderDecoder(encoder="test_resnet", decoder_channels=(16,) * 5),
     "unet": EncoderDecoder(
         encoder="test_resnet", decoder="unet", decoder_channels=(16,) * 4, upsample=2
@@ -311,6 +314,7 @@ SMALL = {
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", SMALL)
 def test_every_architecture_gives_the_same_in_onnx(name, tmp_path):
     folder = write_model(tmp_path / "model", SMALL[name])
@@ -342,6 +346,7 @@ for detail in summary.details:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_package_passes_the_test_of_bioimageio(tmp_path):
     pytest.importorskip("bioimageio.core", reason="comes with pancyte[bioimageio]")
     folder = write_model(tmp_path / "model", SMALL["compact"])
@@ -363,6 +368,7 @@ def test_the_package_passes_the_test_of_bioimageio(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_bundled_model_runs_as_the_page_says(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
@@ -378,4 +384,6 @@ def test_the_bundled_model_runs_as_the_page_says(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(block, names)
     merged, apart = (int(line.split()[0]) for line in capsys.readouterr().out.splitlines())
-    assert 10 < merged <= apart < 60
+    # The first counts specks that decoding leaves out, and touching nuclei once.
+    assert 20 < apart < 50
+    assert 20 < merged < 60
