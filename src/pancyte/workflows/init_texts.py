@@ -115,6 +115,9 @@ def training_text(
         'kind = "compact"\n'
         # Weights of the bundled model are used as they were trained.
         'padding = "replicate"\n'
+        "# It also learns how large objects are, so that prediction finds the scale of an image\n"
+        "# (not with a diameter of none).\n"
+        "sizes = true\n"
         if compact
         else "[task.architecture]\n"
         "# An encoder by its name in segmentation-models-pytorch or timm, and a decoder: manet,\n"
@@ -122,6 +125,12 @@ def training_text(
         'kind = "encoder_decoder"\n'
         f"encoder = {_quoted(choices.encoder)}\n"
         'decoder = "manet"\n'
+    )
+    wide = (
+        "# Part of the patches is magnified by 0.2 to 4, for the sizes alone.\n"
+        "[spatial]\nwide_probability = 0.15\n\n"
+        if compact
+        else ""
     )
     rate = 1e-2 if choices.optimizer == "sgd" else 3e-4 if compact else 2e-4
     validation = (
@@ -191,7 +200,7 @@ diameter = 30.0
 # Side of the patches, in pixels after scaling.
 patch = 224
 
-[optimization]
+{wide}[optimization]
 optimizer = {_quoted(choices.optimizer)}
 learning_rate = {rate:g}
 {momentum}schedule = {_quoted(choices.schedule)}
