@@ -162,13 +162,19 @@ def test_wrong_use_ends_with_2_and_names_what_may_be_meant(capsys) -> None:
     assert "Usage: pancyte" in capsys.readouterr().err
 
 
-def test_wait_policy_of_openmp_is_passive_unless_the_user_set_it(monkeypatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+@pytest.mark.parametrize(
+    ("variable", "ours", "theirs"),
+    [("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE"), ("THP_MEM_ALLOC_ENABLE", "1", "0")],
+)
+def test_what_torch_reads_when_it_is_loaded_is_set_unless_the_user_did(
+    monkeypatch, variable: str, ours: str, theirs: str
+) -> None:
+    monkeypatch.delenv(variable, raising=False)
     run(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert os.environ[variable] == ours
+    monkeypatch.setenv(variable, theirs)
     run(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    assert os.environ[variable] == theirs
 
 
 def test_the_command_line_works_as_a_module_and_in_a_closed_pipe() -> None:
