@@ -89,7 +89,7 @@ def order_by_typicality(embeddings: FloatArray, clusters: Clusters, number: int)
 
 
 def _best_clusters(points: npt.NDArray[np.float64], most: int, seed: int) -> Clusters:
-    from sklearn.metrics import silhouette_score  # type: ignore[import-untyped] # noqa: PLC0415
+    from sklearn.metrics import silhouette_score  # noqa: PLC0415
 
     # A silhouette needs two clusters and one more image.
     highest = min(_MOST_AUTOMATIC, most, len(points) - 1)
@@ -100,8 +100,8 @@ def _best_clusters(points: npt.NDArray[np.float64], most: int, seed: int) -> Clu
 
 
 def _k_means(points: npt.NDArray[np.float64], number: int, seed: int) -> Clusters:
-    from sklearn.cluster import KMeans  # type: ignore[import-untyped] # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415
+    from sklearn.cluster import KMeans  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     # Threads add up in the order in which they finish.
     with threadpool_limits(limits=1):

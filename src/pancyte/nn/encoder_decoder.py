@@ -134,14 +134,8 @@ def build_encoder_decoder(
 
 def _build_decoder(settings: EncoderDecoder, channels: list[int]) -> nn.Module:
     # Imported when such a network is built: it takes seconds.
-    from segmentation_models_pytorch.base import (  # type: ignore[import-untyped] # noqa: PLC0415
-        initialization,
-    )
-    from segmentation_models_pytorch.decoders import (  # type: ignore[import-untyped] # noqa: PLC0415
-        fpn,
-        manet,
-        unet,
-    )
+    from segmentation_models_pytorch.base import initialization  # noqa: PLC0415
+    from segmentation_models_pytorch.decoders import fpn, manet, unet  # noqa: PLC0415
 
     widths = settings.widths
     decoder: nn.Module

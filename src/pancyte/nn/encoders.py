@@ -123,9 +123,7 @@ _UNUSABLE: Final = (
 
 def _create(name: str, in_channels: int, **options: Any) -> nn.Module:  # noqa: ANN401 - of timm
     # Imported when such a network is built: it takes seconds.
-    from segmentation_models_pytorch.encoders import (  # type: ignore[import-untyped] # noqa: PLC0415
-        get_encoder,
-    )
+    from segmentation_models_pytorch.encoders import get_encoder  # noqa: PLC0415
 
     encoder: nn.Module = get_encoder(
         name, in_channels=in_channels, depth=5, weights=None, **options

@@ -192,6 +192,6 @@ def _agreement(records: Sequence[Record], clusters: Clusters) -> float | None:
     given = [record.modality for record in records]
     if not all(given):
         return None
-    from sklearn.metrics import adjusted_rand_score  # type: ignore[import-untyped] # noqa: PLC0415
+    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415
 
     return float(adjusted_rand_score(given, clusters))
