@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pancyte.protocols import Tracker
     from pancyte.training.loop import TrainingState
     from pancyte.workflows.own_parts import Losses, Network
-    from pancyte.workflows.train_config import PrecisionChoice, TrainConfig
+    from pancyte.workflows.train_config import TrainConfig, TrainingPrecision
     from pancyte.workflows.validation import Metric
 
 _LOGGER = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
     )
 
 
-def _choose_precision(name: PrecisionChoice, device: torch.device) -> torch.dtype:
+def _choose_precision(name: TrainingPrecision, device: torch.device) -> torch.dtype:
     if name == "float16":
         if device.type != "cuda":
             msg = f"precision=float16 needs CUDA, but the device is {device}. Use bfloat16 or auto."

@@ -13,6 +13,7 @@ from pancyte.config import apply_overrides, from_mapping, read_mapping
 from pancyte.data.datasets import Sampling
 from pancyte.data.records import DataSource
 from pancyte.params import params
+from pancyte.runtime import PrecisionChoice
 from pancyte.tasks import Task
 from pancyte.tasks.flow import FlowTask
 from pancyte.training.optim import Optimization
@@ -24,7 +25,7 @@ from pancyte.workflows.validation import Validation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16"]
+TrainingPrecision = Literal[PrecisionChoice, "float16"]
 
 
 @params
@@ -80,7 +81,7 @@ class TrainConfig:
     """Of everything random."""
     device: str = "auto"
     """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
-    precision: PrecisionChoice = "auto"
+    precision: TrainingPrecision = "auto"
     """What the network computes in; ``auto`` is bfloat16 where the device is fast in it, and
     ``float16`` needs CUDA."""
     threads: int | None = None
