@@ -54,6 +54,19 @@ def test_folded_network_says_the_same_in_float64_to_the_last_digits():
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("padding", ["zeros", "replicate"])
+def test_folded_network_sees_the_same_sizes(padding):
+    network = trained(padding=padding, sizes=True)
+    images = torch.rand(2, 3, 50, 70)
+
+    with torch.inference_mode():
+        expected, found = (n.estimate_sizes(images) for n in (network, fold(network)))
+        outputs, folded = network(images), fold(network)(images)
+
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(folded, outputs, rtol=1e-4, atol=1e-4)
+
+
 def test_folded_network_has_no_batch_norms_and_no_gradients():
     modules = list(FOLDED["zeros"].modules())
 
