@@ -10,8 +10,10 @@ from sklearn.linear_model import LogisticRegression
 
 from pancyte.metrics.calibration import (
     cross_validated_scores,
+    divide_groups,
     expected_calibration_error,
     fit_calibration,
+    log_loss,
     reliability_curve,
 )
 from pancyte.ops.calibration import calibrated_scores
@@ -153,9 +155,8 @@ def test_cross_validation_never_fits_on_the_group_it_scores():
     correct = rng.random(300) < 0.5
     features = {"size": rng.normal(size=300)}
     classes = np.repeat(ONE, 300)
-    scores = cross_validated_scores(
-        features, classes, correct, groups, folds=6, rng=np.random.default_rng(1)
-    )
+    parts = divide_groups(groups, 6, np.random.default_rng(1))
+    scores = cross_validated_scores(features, classes, correct, groups, parts=parts)
     for group in range(6):
         out = groups == group
         fitted = fit_calibration(
@@ -165,41 +166,51 @@ def test_cross_validation_never_fits_on_the_group_it_scores():
         np.testing.assert_allclose(scores[out], expected, rtol=1e-6)
 
 
-def test_groups_of_one_size_change_nothing():
-    features, _, correct = simulated(2_000)
-    classes = np.repeat(ONE, 2_000)
-    with_groups = fit_calibration(features, classes, correct, np.arange(2_000) % 25)
-    without = fit_calibration(features, classes, correct)
-    assert with_groups.weights == pytest.approx(without.weights)
-    assert with_groups.intercept == pytest.approx(without.intercept)
-
-
-def test_an_image_counts_by_the_root_of_its_number_of_objects():
+def test_an_image_with_many_objects_counts_as_one():
     features, _, correct = simulated(400)
     classes, groups = np.repeat(ONE, 400), np.arange(400) // 20
-    # Each object of the first image nine times: as that image three times.
-    again = np.concatenate([np.arange(400), np.tile(np.arange(20), 8)])
-    thrice = np.concatenate([np.arange(400), np.tile(np.arange(20), 2)])
+    fitted = fit_calibration(features, classes, correct, groups)
+    # Each object of the first image nine times more.
+    again = np.concatenate([np.arange(400), np.tile(np.arange(20), 9)])
     repeated = fit_calibration(
         {name: values[again] for name, values in features.items()},
         classes[again], correct[again], groups[again],
     )  # fmt: skip
-    expected = fit_calibration(
-        {name: values[thrice] for name, values in features.items()},
-        classes[thrice], correct[thrice],
-    )  # fmt: skip
-    scores = calibrated_scores(repeated, features, classes)
+    scores = calibrated_scores(fitted, features, classes)
     # Features are standardized by all objects, of which the ridge depends a little.
-    assert np.abs(calibrated_scores(expected, features, classes) - scores).max() < 0.03
+    assert np.abs(calibrated_scores(repeated, features, classes) - scores).max() < 0.03
+    naive = fit_calibration(
+        {name: values[again] for name, values in features.items()}, classes[again], correct[again]
+    )
+    assert np.abs(calibrated_scores(naive, features, classes) - scores).max() > 0.06
+
+
+def test_a_larger_penalty_makes_scores_more_alike():
+    features, _, correct = simulated(400)
+    classes = np.repeat(ONE, 400)
+    spreads = [
+        np.ptp(
+            calibrated_scores(
+                fit_calibration(features, classes, correct, penalty=penalty), features, classes
+            )
+        )
+        for penalty in (0.1, 10.0, 1000.0)
+    ]
+    assert spreads[0] > spreads[1] > spreads[2]
+    with pytest.raises(ValueError, match="Expected a penalty above 0, but got 0"):
+        fit_calibration(features, classes, correct, penalty=0.0)
+
+
+def test_log_loss_is_the_mean_of_logarithms():
+    found = log_loss([0.9, 0.2, 1.0], [True, False, False])
+    assert found == pytest.approx(-(np.log(0.9) + np.log(0.8) + np.log(1e-6)) / 3)
+    assert log_loss([], []) == 0.0
 
 
 @pytest.mark.parametrize(("groups", "folds"), [(np.zeros(4, int), 5), (np.arange(4), 1)])
 def test_cross_validation_needs_two_groups_and_folds(groups, folds):
     with pytest.raises(ValueError, match="Expected two or more groups and folds"):
-        cross_validated_scores(
-            {"size": np.arange(4.0)}, np.repeat(ONE, 4), np.array([True, False] * 2), groups,
-            folds=folds, rng=np.random.default_rng(0),
-        )  # fmt: skip
+        divide_groups(groups, folds, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("count", [0, 3])

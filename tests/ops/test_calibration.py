@@ -44,7 +44,7 @@ def test_features_are_what_their_names_say():
     found = object_features(table(1, touches_border=np.array([True])), scale=1.6)
     assert tuple(found) == FEATURES
     assert found["foreground"] == pytest.approx(np.log(4))
-    assert found["disagreement"] == pytest.approx(0.2)
+    assert found["flow_error"] == pytest.approx(0.04)
     assert found["size"] == pytest.approx(5.0)
     assert found["size_squared"] == pytest.approx(25.0)
     assert found["border"] == 1.0

@@ -25,6 +25,8 @@ import numpy.typing as npt
 from pancyte.ops.calibration import Calibration, Features, calibrated_scores, sigmoid
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pancyte.types import BoolArray
 
 Array = npt.NDArray[np.float64]
@@ -32,7 +34,6 @@ Bins = Literal["width", "mass"]
 """Bins of equal width, or of about as many objects each."""
 
 _STEPS: Final = 100
-_PENALTY: Final = 1.0
 _Z95: Final = 1.959964
 
 
@@ -133,6 +134,8 @@ def fit_calibration(
     classes: npt.NDArray[np.str_],
     correct: BoolArray,
     groups: npt.NDArray[np.int64] | None = None,
+    *,
+    penalty: float = 1.0,
 ) -> Calibration:
     """Fit the probability that an object is right.
 
@@ -146,7 +149,9 @@ def fit_calibration(
         (n,) whether each object matches a true one.
     groups
         (n,) number of the image, or of the group of images, that each object is from. The objects
-        of a group count together as the root of their number; None lets each count as one.
+        of a group count together as one; None lets each object count as one.
+    penalty
+        Weight of the ridge, above 0: the larger, the more alike all scores are.
 
     Returns
     -------
@@ -157,13 +162,12 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        There is no object, or the lengths differ.
+        There is no object, the lengths differ, or the penalty is not positive.
 
     Notes
     -----
-    Maximum likelihood with a ridge of weight 1 on the standardized features, by Newton's method. An
-    image counts by the root of its number of objects: one with a thousand tells of one kind of
-    image, and does not rule. Classes share their
+    Maximum likelihood with a ridge on the standardized features, by Newton's method. An image with
+    a thousand objects tells of one kind of image, and does not rule. Classes share their
     weights; each of several has an offset, which the ridge keeps small where it has few objects.
     The targets are Platt's, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that the fit is finite even
     where all objects are right.
@@ -176,6 +180,8 @@ def fit_calibration(
     >>> calibrated_scores(found, {"size": np.array([2.0, 4.0])}, np.array(["cell"] * 2)).round(1)
     array([0.2, 0.9], dtype=float32)
     """
+    if not penalty > 0:
+        raise ValueError(f"Expected a penalty above 0, but got {penalty}")
     right = np.asarray(correct, np.bool_)
     if len(right) == 0 or any(len(v) != len(right) for v in (classes, *features.values())):
         lengths = [len(v) for v in (classes, *features.values())]
@@ -191,9 +197,7 @@ def fit_calibration(
     _, group, counts = np.unique(
         np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
     )
-    shares = 1 / np.sqrt(counts[group])
-    shares *= len(right) / shares.sum()
-    solution = _logistic_regression(design, _platt_targets(right), shares)
+    solution = _logistic_regression(design, _platt_targets(right), 1 / counts[group], penalty)
     weights = solution[1 : 1 + len(names)] / spread
     offsets = solution[1 + len(names) :]
     return Calibration(
@@ -208,25 +212,17 @@ def fit_calibration(
     )
 
 
-def cross_validated_scores(
-    features: Features,
-    classes: npt.NDArray[np.str_],
-    correct: BoolArray,
-    groups: npt.NDArray[np.int64],
-    *,
-    folds: int,
-    rng: np.random.Generator,
-) -> Array:
-    """Return the score of each object by a calibration that saw no object of its group.
+def divide_groups(
+    groups: npt.NDArray[np.int64], folds: int, rng: np.random.Generator
+) -> list[npt.NDArray[np.int64]]:
+    """Divide groups of objects into parts, each of which is left out in turn.
 
     Parameters
     ----------
-    features, classes, correct
-        As for :func:`fit_calibration`.
     groups
-        (n,) as for it, and what is left out together.
+        (n,) number of the group of each object.
     folds
-        Parts into which groups are divided, at least 2; fewer where there are fewer groups.
+        Number of parts, at least 2; fewer where there are fewer groups.
     rng
         Divides them.
 
@@ -234,20 +230,61 @@ def cross_validated_scores(
     ------
     ValueError
         There are fewer than two groups or folds.
+
+    Examples
+    --------
+    >>> parts = divide_groups(np.array([0, 0, 1, 2, 2, 3]), 2, np.random.default_rng(0))
+    >>> sorted(np.concatenate(parts).tolist()), len(parts)
+    ([0, 1, 2, 3], 2)
     """
     present = np.unique(groups)
     if len(present) < 2 or folds < 2:
         msg = f"Expected two or more groups and folds, but got {len(present)} and {folds}"
         raise ValueError(msg)
+    return np.array_split(rng.permutation(present), min(folds, len(present)))
+
+
+def cross_validated_scores(
+    features: Features,
+    classes: npt.NDArray[np.str_],
+    correct: BoolArray,
+    groups: npt.NDArray[np.int64],
+    *,
+    parts: Sequence[npt.NDArray[np.int64]],
+    penalty: float = 1.0,
+) -> Array:
+    """Return the score of each object by a calibration that saw no object of its part.
+
+    Parameters
+    ----------
+    features, classes, correct, groups, penalty
+        As for :func:`fit_calibration`.
+    parts
+        Groups that are left out together, from :func:`divide_groups`.
+    """
     scores = np.zeros(len(correct))
-    for part in np.array_split(rng.permutation(present), min(folds, len(present))):
+    for part in parts:
         left_out = np.isin(groups, part)
         seen = {name: values[~left_out] for name, values in features.items()}
-        rest = groups[~left_out]
-        fitted = fit_calibration(seen, classes[~left_out], correct[~left_out], rest)
+        fitted = fit_calibration(
+            seen, classes[~left_out], correct[~left_out], groups[~left_out], penalty=penalty
+        )
         unseen = {name: values[left_out] for name, values in features.items()}
         scores[left_out] = calibrated_scores(fitted, unseen, classes[left_out])
     return scores
+
+
+def log_loss(scores: npt.ArrayLike, correct: npt.ArrayLike) -> float:
+    """Return the mean surprise about what became of objects: that of a sure and wrong score is 14.
+
+    Examples
+    --------
+    >>> round(log_loss([0.5, 0.5], [True, False]), 3)
+    0.693
+    """
+    values, right = _check(scores, correct, 1)
+    chance = np.clip(np.where(right > 0, values, 1 - values), 1e-6, 1.0)
+    return float(-np.log(chance).mean()) if len(chance) else 0.0
 
 
 def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Array, Array]:
@@ -268,15 +305,15 @@ def _platt_targets(right: BoolArray) -> Array:
     return np.where(right, (count + 1) / (count + 2), 1 / (len(right) - count + 2))
 
 
-def _logistic_regression(design: Array, targets: Array, shares: Array) -> Array:
+def _logistic_regression(design: Array, targets: Array, shares: Array, penalty: float) -> Array:
     """Return the weights of the columns; all but the first are kept small."""
-    penalty = np.full(design.shape[1], _PENALTY)
-    penalty[0] = 0.0
+    ridge = np.full(design.shape[1], penalty)
+    ridge[0] = 0.0
 
     def loss(weights: Array) -> float:
         odds = design @ weights
         misfit = shares @ (np.logaddexp(0, odds) - targets * odds)
-        return float(misfit + 0.5 * (penalty * weights**2).sum())
+        return float(misfit + 0.5 * (ridge * weights**2).sum())
 
     weights = np.zeros(design.shape[1])
     average = shares @ targets / shares.sum()
@@ -284,9 +321,9 @@ def _logistic_regression(design: Array, targets: Array, shares: Array) -> Array:
     current = loss(weights)
     for _ in range(_STEPS):
         chance = sigmoid(design @ weights)
-        gradient = design.T @ (shares * (chance - targets)) + penalty * weights
+        gradient = design.T @ (shares * (chance - targets)) + ridge * weights
         slope = shares * chance * (1 - chance)
-        curvature = (design * slope[:, None]).T @ design + np.diag(penalty)
+        curvature = (design * slope[:, None]).T @ design + np.diag(ridge)
         step = np.linalg.solve(curvature + 1e-12 * np.eye(len(weights)), gradient)
         size = 1.0
         while size > 1e-6 and loss(weights - size * step) > current:

@@ -4,8 +4,8 @@
 
     P(IoU with a true object of at least 0.5) = 1 / (1 + exp(-(b + c + w1 x1 + w2 x2 + ...)))
 
-with one c for each class and, as x, the log odds of the mean foreground, the root of the error of
-the flow, the log of the diameter as the network sees it, its square, and whether the object reaches
+with one c for each class and, as x, the log odds of the mean foreground, the error of the flow,
+the log of the diameter as the network sees it, its square, and whether the object reaches
 the border of the image. :mod:`pancyte.metrics.calibration` fits b, c and w.
 
 References
@@ -28,7 +28,7 @@ from pancyte.params import params
 if TYPE_CHECKING:
     from pancyte.types import FloatArray, ObjectTable
 
-FEATURES: Final = ("foreground", "disagreement", "size", "size_squared", "border")
+FEATURES: Final = ("foreground", "flow_error", "size", "size_squared", "border")
 """Names of the features, in their order."""
 NEEDED: Final = ("foreground", "flow_error", "diameter", "touches_border")
 """Columns of a table of objects that features are made of."""
@@ -101,13 +101,13 @@ def object_features(objects: ObjectTable, *, scale: float) -> Features:
     >>> table = ObjectTable({"foreground": np.array([0.5]), "flow_error": np.array([0.04]),
     ...     "diameter": np.array([16.0]), "touches_border": np.array([True])})
     >>> {name: float(x[0].round(3)) for name, x in object_features(table, scale=0.5).items()}
-    {'foreground': 0.0, 'disagreement': 0.2, 'size': 3.0, 'size_squared': 9.0, 'border': 1.0}
+    {'foreground': 0.0, 'flow_error': 0.04, 'size': 3.0, 'size_squared': 9.0, 'border': 1.0}
     """
     foreground = np.clip(np.asarray(objects["foreground"], np.float64), _SUREST, 1 - _SUREST)
     size = np.log2(np.maximum(np.asarray(objects["diameter"], np.float64) * scale, 1e-3))
     return {
         "foreground": np.log(foreground / (1 - foreground)),
-        "disagreement": np.sqrt(np.asarray(objects["flow_error"], np.float64)),
+        "flow_error": np.asarray(objects["flow_error"], np.float64),
         "size": size,
         "size_squared": size**2,
         "border": np.asarray(objects["touches_border"], np.float64),

@@ -26,8 +26,10 @@ from pancyte.inference.view import view_image
 from pancyte.io.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, load_checkpoint, save_checkpoint
 from pancyte.metrics.calibration import (
     cross_validated_scores,
+    divide_groups,
     expected_calibration_error,
     fit_calibration,
+    log_loss,
 )
 from pancyte.metrics.matching import matched_pairs
 from pancyte.ops.calibration import has_evidence, object_features
@@ -59,6 +61,8 @@ _FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
 _IOU: Final = 0.5
 # The share of images that the model knows which shall not be called strange.
 _KNOWN_PERCENTILE: Final = 99.5
+# How much the weights of a calibration are kept small; images that are left out choose.
+_PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
 # Of the validation of a training; with fewer, a calibration of its own images would say little.
 _ENOUGH_TRUE: Final = 200
 
@@ -301,12 +305,17 @@ def _fit(
     classes = np.concatenate([image.classes for image in seen])
     correct = np.concatenate([image.correct for image in seen])
     groups = np.repeat([number[i.group] for i in seen], [len(i.correct) for i in seen])
-    scores = cross_validated_scores(
-        features, classes, correct, groups,
-        folds=config.folds, rng=np.random.default_rng(config.seed),
-    )  # fmt: skip
+    parts = divide_groups(groups, config.folds, np.random.default_rng(config.seed))
+    trials = {
+        penalty: cross_validated_scores(
+            features, classes, correct, groups, parts=parts, penalty=penalty
+        )
+        for penalty in _PENALTIES
+    }
+    penalty = min(trials, key=lambda value: log_loss(trials[value], correct))
+    scores = trials[penalty]
     fitted = replace(
-        fit_calibration(features, classes, correct, groups),
+        fit_calibration(features, classes, correct, groups, penalty=penalty),
         images=len(seen),
         min_score=config.min_score,
         error=round(expected_calibration_error(scores, correct, bins=config.bins), 4),
