@@ -9,8 +9,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from tests.blobs import spot_model
 
 from pancyte.errors import UsageError
-from pancyte.inference.embedding import embed_image
+from pancyte.inference.embedding import embed_image, embed_view
 from pancyte.inference.model import Model
+from pancyte.inference.view import view_image
 from pancyte.runtime import using_threads
 from pancyte.tasks.flow import FlowTask
 
@@ -55,6 +56,15 @@ def test_only_the_middle_of_a_large_image_counts(model) -> None:
     changed = image.copy()
     changed[0, :18] = image[0, :18, ::-1]
     assert_array_equal(embed_image(model, image), embed_image(model, changed))
+
+
+@pytest.mark.parametrize("shape", [(1, 70, 90), (1, 500, 90)])
+def test_a_view_at_the_scale_of_the_image_has_its_embedding(model, shape) -> None:
+    image = random_image(shape).astype(np.float32)
+    view = view_image(image, model.task.preprocessing)
+    assert_array_equal(embed_view(model, view), embed_image(model, image))
+    smaller = view.resized((64, 64))
+    assert not np.array_equal(embed_view(model, smaller), embed_view(model, view))
 
 
 def test_a_network_without_an_encoder_is_refused() -> None:
