@@ -47,6 +47,9 @@ _ENOUGH: Final = 0.4
 _OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 # A cell of the network's grid in which an object is seen.
 _SEEN: Final = 0.5
+# Which object stands for all: what is seen are the sizes of whole objects, but the median that
+# scales images in training is one of objects of which some are cut by the border.
+_RANK: Final = 0.4
 # Fewer objects than this, in parts of one, are none.
 _LEAST_OBJECTS: Final = 0.25
 # Objects are not believed to be smaller than this, in pixels of the network's input, when they are
@@ -103,7 +106,7 @@ def look_at(
 
 
 def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float) -> float | None:
-    """Return the diameter of the median object of a look, in pixels of the network's input.
+    """Return the diameter of the usual object of a look, in pixels of the network's input.
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float)
     -------
     float or None
         None where less than a part of one object was seen. A cell counts as the part of its object
-        that it is, so that the median is one of objects and not of pixels.
+        that it is, so that objects count alike and not pixels.
 
     Examples
     --------
@@ -131,7 +134,7 @@ def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float)
         return None
     order = np.argsort(diameters, kind="stable")
     reached = np.cumsum(counts[order])
-    return float(diameters[order][np.searchsorted(reached, reached[-1] / 2)])
+    return float(diameters[order][np.searchsorted(reached, reached[-1] * _RANK)])
 
 
 def settle_by_sizes(
