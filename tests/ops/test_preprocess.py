@@ -92,6 +92,28 @@ def test_an_image_of_one_channel_alone_can_be_seen_as_gray(channel, normalizatio
     assert not np.array_equal(kept, preprocess(gray, settings_))
 
 
+def test_a_trace_of_one_channel_in_the_others_is_nothing_to_see():
+    generator = np.random.default_rng(0)
+    gray = generator.integers(0, 4000, (1, 30, 40)).astype(np.uint16)
+    image = np.repeat(gray, 3, axis=0) // np.array([1, 25, 60], np.uint16)[:, None, None]
+    image[2, 3, 4] = 60_000  # a speck
+    settings_ = Preprocessing(lone_channel="gray")
+    np.testing.assert_array_equal(shown_channels(image, settings_), gray)
+    # Where each channel is stretched, a dark one shows as much.
+    stretched = Preprocessing(lone_channel="gray", normalization="channel")
+    assert shown_channels(image, stretched) is image
+    image[1] = gray[0] // 10
+    assert shown_channels(image, settings_) is image
+
+
+def test_a_few_pixels_in_one_channel_are_something_to_see():
+    image = np.zeros((2, 40, 40), np.uint8)
+    image[1, 5, 5] = 9
+    np.testing.assert_array_equal(
+        shown_channels(image, Preprocessing(lone_channel="gray")), image[1:]
+    )
+
+
 @pytest.mark.parametrize("shape", [(3, 8, 9), (1, 8, 9), (2, 0, 9)])
 def test_images_of_several_channels_or_none_stay_as_they_are(shape):
     image = np.random.default_rng(0).random(shape)

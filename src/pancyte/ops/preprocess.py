@@ -18,6 +18,9 @@ from pancyte.params import params
 if TYPE_CHECKING:
     from pancyte.types import FloatArray
 
+# A channel shows something if its range is a larger part than this of the largest.
+_NOTHING = 0.05
+
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
@@ -35,8 +38,9 @@ class Preprocessing:
     """Pixels whose percentiles are taken: ``nonzero`` leaves out those that are 0, as MEDIAR and
     Mediar-V do."""
     lone_channel: Literal["keep", "gray"] = "keep"
-    """``gray`` sees an image of which one channel alone shows anything, the others being constant,
-    as a gray image; ``keep`` as one of several channels."""
+    """``gray`` sees an image of which one channel alone shows anything, the range of the others
+    being less than a twentieth of its own, as a gray image; ``keep`` as one of several channels.
+    JPEG leaves a twenty-fifth of a channel in the others."""
     diameter: float | None = 30.0
     """Median diameter of objects, in pixels of the network's input, to which images are resized;
     None leaves every image at its own scale."""
@@ -91,8 +95,13 @@ def shown_channels(pixels: npt.NDArray[ScalarT], settings: Preprocessing) -> npt
     """
     if settings.lone_channel == "keep" or len(pixels) < 2 or pixels[0].size == 0:
         return pixels
-    varying = [k for k in range(len(pixels)) if pixels[k].min() < pixels[k].max()]
-    return pixels[varying[0] : varying[0] + 1] if len(varying) == 1 else pixels
+    spread = np.array([np.ptp(_range(channel, settings)) for channel in pixels])
+    # Each channel in a range of its own is looked at, however dark; and of some, percentiles are 0.
+    if settings.normalization == "channel" or not spread.any():
+        spread = np.array([float(channel.max()) - float(channel.min()) for channel in pixels])
+    least = _NOTHING * spread.max() if settings.normalization == "joint" else 0.0
+    shown = np.flatnonzero(spread > least)
+    return pixels[shown[0] : shown[0] + 1] if len(shown) == 1 else pixels
 
 
 def normalization_range(
