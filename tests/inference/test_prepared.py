@@ -54,6 +54,20 @@ def test_flips_and_further_models_are_run_by_their_faster_networks_too():
     assert second.prepared.network.runs == 3
 
 
+def test_a_change_that_torch_does_not_count_is_noticed():
+    model = prepared_model()
+    model.network.norm.weight.data.mul_(2.0)
+
+    assert not runs_faster(model)
+
+
+def test_a_network_made_in_inference_mode_is_prepared():
+    with torch.inference_mode():
+        model = prepared_model()
+
+    assert runs_faster(model)
+
+
 def test_a_network_that_was_changed_is_run_itself():
     model = prepared_model()
     with torch.no_grad():

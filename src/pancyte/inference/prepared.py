@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ class Prepared:
     """The one that it was made of."""
     precision: Precision
     """What it was made for."""
-    _state: tuple[tuple[int, int], ...] = field(init=False)
+    _state: tuple[tuple[int, int, float], ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_state", _state_of(self.source))
@@ -31,7 +30,7 @@ class Prepared:
         """Return whether it may be run in place of a network.
 
         Not if that is another one, was trained on, was given other weights or another device, or is
-        to be run in another precision.
+        to be run in another precision. Hooks on its modules are not seen, and never called.
         """
         return (
             network is self.source
@@ -40,7 +39,18 @@ class Prepared:
         )
 
 
-def _state_of(network: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Return where the tensors of a network lie and how often each was changed in place."""
-    tensors = chain(network.parameters(), network.buffers())
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)  # noqa: SLF001
+def _state_of(network: nn.Module) -> tuple[tuple[int, int, float], ...]:
+    """Return where the tensors of a network lie, how often each was changed, and their sums.
+
+    What is changed through ``.data``, or in inference mode, is not counted by torch; the sum tells,
+    in about two milliseconds for all of a small network.
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    return tuple(
+        (
+            tensor.data_ptr(),
+            0 if tensor.is_inference() else tensor._version,  # noqa: SLF001
+            float(tensor.detach().sum()),
+        )
+        for tensor in tensors
+    )
