@@ -185,7 +185,7 @@ def _haze(light: Plane, settings: HardNuclei, generator: np.random.Generator) ->
     ghosts = {"culture": 0.2, "clusters": 0.2, "tissue": 0.8}[settings.scene]
     if generator.random() < ghosts:
         strength = generator.uniform(0.05, 0.3)
-        far = gaussian_filter(np.roll(light, 3 * light.shape[1] // 7, axis=0), 0.3 * diameter)
+        far = gaussian_filter(np.roll(light, 3 * light.shape[0] // 7, axis=0), 0.3 * diameter)
         haze += strength * far
     if generator.random() < 0.3:
         field = smooth_noise(shape, 0.4 * diameter, generator)
