@@ -4,9 +4,9 @@
     uv run python benchmarks/no_objects.py --model runs/mine/checkpoints/best --images 4
 
 For each kind of image the false objects per megapixel, the share of images of which a warning says
-that they are outside of what the model knows, and the false objects per megapixel of the images
-without any warning. Photographs are those that scikit-learn and matplotlib carry; the others are
-drawn, from seeds that no training set uses.
+that they are outside of what the model knows, and the false objects that came without any warning,
+per megapixel of all images. Photographs are those that scikit-learn and matplotlib carry, in color
+and gray; the others are drawn as those of the training are, from other seeds.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     uv run python scripts/generated_data.py --out data/generated --count 4000 --seed 1
 
 Writes images, labels and manifest.csv. An image depends on the seed, its number and the kinds to
-draw, so that a larger count begins with the same images. With --sheet, also writes sheets/KIND.png: a few images of
-each kind, plain and with the outlines of their objects, for a look before a training.
+draw, so that a larger count begins with the same images. With --sheet, also writes sheets/KIND.png:
+a few images of each kind, plain and with the outlines of their objects, for a look before training.
 
 What is drawn, and how often, is said in KINDS and nowhere else.
 """
