@@ -35,7 +35,7 @@ def test_typical_size_is_that_of_a_middling_object_and_not_of_pixels(diameters):
 
     # Cells are whole, so that objects count a little more or less than one.
     ordered = np.sort(diameters)
-    low, high = int(0.4 * len(ordered)) - 1, int(np.ceil(0.4 * len(ordered)))
+    low, high = int(0.3 * len(ordered)) - 1, int(np.ceil(0.3 * len(ordered)))
     assert size >= ordered[max(0, low)] * 0.99
     assert size <= ordered[min(len(ordered) - 1, high)] * 1.01
 

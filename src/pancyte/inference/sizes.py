@@ -47,9 +47,10 @@ _ENOUGH: Final = 0.4
 _OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 # A cell of the network's grid in which an object is seen.
 _SEEN: Final = 0.5
-# Which object stands for all: what is seen are the sizes of whole objects, but the median that
-# scales images in training is one of objects of which some are cut by the border.
-_RANK: Final = 0.4
+# Which object stands for all, below the median: what is seen are the sizes of whole objects, while
+# images are scaled in training by the median of objects of which some are cut by the border; and
+# objects that are too small for the network are missed and merged sooner than large ones are.
+_RANK: Final = 0.3
 # Fewer objects than this, in parts of one, are none.
 _LEAST_OBJECTS: Final = 0.25
 # Objects are not believed to be smaller than this, in pixels of the network's input, when they are
