@@ -11,6 +11,7 @@ import pytest
 import tifffile
 import torch
 
+from pancyte.cli.exits import run
 from pancyte.errors import PancyteError, UsageError
 from pancyte.io.tables import read_csv
 from pancyte.training import ranks as ranks_module
@@ -100,37 +101,43 @@ def torchrun(
         capture_output=True,
         text=True,
         check=False,
-        timeout=800,
+        timeout=400,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of two processes from its beginning to its end."""
+    program = write_project(tmp_path_factory.mktemp("two"))
+    done = torchrun(program)
+    assert done.returncode == 0, done.stderr
+    return program.parent / "run"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_two_processes_train_as_one_does(two: Path, tmp_path: Path) -> None:
     """Ten losses of a global batch of four agree to 1e-4, whichever loss it is."""
-    program = write_project(tmp_path)
-    one = subprocess.run(
-        [sys.executable, "-m", "pancyte", "train", str(program), "--set", "out=one"],
-        capture_output=True, text=True, check=False, timeout=800,
-    )  # fmt: skip
-    assert one.returncode == 0, one.stderr
-    two = torchrun(program, "--set", "out=two")
-    assert two.returncode == 0, two.stderr
-    tables = [read_csv(tmp_path / name / "metrics.csv") for name in ("one", "two")]
+    threads = torch.get_num_threads()
+    try:
+        assert run(["train", str(write_project(tmp_path))]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    tables = [read_csv(folder / "metrics.csv") for folder in (tmp_path / "run", two)]
     assert len(tables[0]["step"]) == 10
     for term in ("loss/bce", "loss/dice", "loss/flow", "loss/total"):
         first, second = (np.array(table[term], float) for table in tables)
         np.testing.assert_allclose(second, first, rtol=1e-4)
         assert len(set(first)) > 5
-    log = (tmp_path / "two" / "log.txt").read_text()
+    log = (two / "log.txt").read_text()
     assert log.count("step 10 of 10") == 1  # one process writes
     assert "2 processes" in log
-    assert (tmp_path / "two" / "COMPLETE").exists()
-    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+    assert (two / "COMPLETE").exists()
+    assert json.loads((two / "environment.json").read_text())["processes"] == 2
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(900)
 def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
     program = write_project(tmp_path)
     done = torchrun(program, fail=3)
@@ -141,8 +148,10 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_an_interrupt_of_one_process_saves_and_ends_all_and_the_run_goes_on(tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_an_interrupt_of_one_process_saves_and_ends_all_and_the_run_goes_on(
+    two: Path, tmp_path: Path
+) -> None:
     program = write_project(tmp_path)
     done = torchrun(program, interrupt=4)
     assert done.returncode != 0
@@ -151,8 +160,7 @@ def test_an_interrupt_of_one_process_saves_and_ends_all_and_the_run_goes_on(tmp_
     resumed = torchrun(program, "--resume")
     assert resumed.returncode == 0, resumed.stderr
     assert read_csv(tmp_path / "run" / "metrics.csv")["step"] == [str(n) for n in range(1, 11)]
-    torchrun(program, "--set", "out=whole")
-    ends = [read_csv(tmp_path / name / "metrics.csv")["loss/total"] for name in ("run", "whole")]
+    ends = [read_csv(folder / "metrics.csv")["loss/total"] for folder in (tmp_path / "run", two)]
     np.testing.assert_allclose(*(np.array(end, float) for end in ends), rtol=1e-4)
 
 
