@@ -53,8 +53,8 @@ def test_typical_size_does_not_believe_in_clouds_of_specks():
     # 20 cells of 16 pixels are as many objects of 4 pixels as 25, which would win; a tenth do not.
     assert size == pytest.approx(0.5)
     size = typical_size(
-        np.concatenate([probabilities, np.ones(4, np.float32)]),
-        np.concatenate([sizes, specks[:4]]),
+        np.concatenate([probabilities, np.ones(2, np.float32)]),
+        np.concatenate([sizes, specks[:2]]),
         target=TARGET,
     )
     assert size == pytest.approx(40.0, rel=1e-3)
