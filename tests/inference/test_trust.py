@@ -88,20 +88,19 @@ def test_objects_that_are_mostly_wrong_are_said():
 
 
 @pytest.mark.parametrize(
-    ("intercept", "distance", "times"),
-    [(1.0, 9.0, None), (1.0, 11.0, "1.1"), (3.0, 11.0, None), (3.0, 16.0, "1.6")],
+    ("intercept", "distance", "score"),
+    [(1.0, 7.0, None), (1.0, 8.0, "0.73"), (3.0, 12.0, None), (3.0, 13.0, "0.95")],
 )
 def test_strange_images_are_said_the_sooner_the_less_sure_the_model_is(
-    monkeypatch, intercept, distance, times
+    monkeypatch, intercept, distance, score
 ):
     monkeypatch.setattr(
         trust, "embed_view", lambda model, view: np.array([0, distance, 0], np.float32)
     )
     model = replace(spot_model(), calibration=calibration(intercept), familiarity=familiarity())
-    why = f"it is unlike those of its training, {times} times as far off as any of them, and the"
-    line = f"{OUTSIDE}{why} 20 objects found may be none. Check the result."
-    expected = () if times is None else (line,)
-    assert model.segment(spots()).warnings == expected
+    why = "it looks unlike those of its training, and the 20 objects found have a mean score of"
+    line = f"{OUTSIDE}{why} {score}. Check the result."
+    assert model.segment(spots()).warnings == (() if score is None else (line,))
 
 
 def test_an_image_is_looked_at_as_the_network_saw_it(monkeypatch):
