@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 # Of the objects of an image whose mean score is below this, most are wrong.
 _MOSTLY_WRONG: Final = 0.5
-# How far off an image may be, in units of the farthest that the model knows, at a mean score of 0.8;
-# the surer the model is of its objects, the farther, and the nearer if it is not. Seen on images of
+# How far off an image may be, in units of the farthest that the model knows, at a mean score of
+# 0.8: farther where the model is surer of its objects, nearer where it is not. Seen on images of
 # the kinds that it knows: at most 0.82 at 0.80; on photographs: 0.88 at 0.76, 0.98 at 0.80.
 _FAR: Final = 0.9
 _MIDDLING: Final = 0.8
