@@ -43,6 +43,11 @@ _AGREES: Final = 1.6
 # Objects that are of the size at which they were found are believed, also if they cover less than
 # those that are not, down to this part: blobs of several small objects cover more than these.
 _ENOUGH: Final = 0.4
+# In a much magnified image, parts of objects and specks can look like objects of the right size.
+# Where objects are seen at this part of the scale too, and cover so much more, they are what is
+# meant; a cluster of objects that looks like one covers little more than they do.
+_COARSE: Final = 0.25
+_MUCH_MORE: Final = 2.5
 # Where to look when nothing is seen at the scale of the image.
 _OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 # A cell of the network's grid in which an object is seen.
@@ -173,6 +178,9 @@ def settle_by_sizes(
     if found is None or found.diameter is None:
         return _settle_without(probe, shape, target)
     if _agrees(found, shape, target):
+        larger = _much_larger(look, probe, found, target=target)
+        if larger is not None and _agrees(larger, shape, target):
+            return _settled(larger, larger.diameter, target)
         return _settled(found, diameter, target)
     other = probe(limit_scale(target / found.diameter, shape))
     if _agrees(other, shape, target) and other.support > _ENOUGH * found.support:
@@ -228,6 +236,21 @@ def _excess(seen: Look, target: float) -> float:
     """Return log2 of how much larger than the target objects are at the scale of a look."""
     assert seen.diameter is not None  # noqa: S101 - asked about looks that saw something
     return math.log2(seen.diameter * seen.scale / target)
+
+
+def _much_larger(
+    look: Callable[[float], Look | None],
+    probe: Callable[[float], Probe],
+    found: Probe,
+    *,
+    target: float,
+) -> Probe | None:
+    """Return objects of which those that were found are parts or specks, if there are any."""
+    coarse = look(found.scale * _COARSE)
+    if coarse is None or coarse.diameter is None or abs(_excess(coarse, target)) > 0.5:
+        return None
+    larger = probe(target / coarse.diameter)
+    return larger if larger.support > _MUCH_MORE * found.support else None
 
 
 def _settle_without(
