@@ -12,6 +12,7 @@ from torch import nn
 from pancyte.inference.blocks import Blocks
 from pancyte.inference.model import Model
 from pancyte.inference.tiles import TiledMaps, Tiling
+from pancyte.ops.calibration import Calibration
 from pancyte.ops.flow import labels_to_flow
 from pancyte.ops.linking import Link
 from pancyte.ops.overlap import overlap_table
@@ -208,6 +209,26 @@ def test_an_object_larger_than_the_halo_is_one():
     assert found.objects.num_objects == 2
     assert table.iou.min() >= 0.99
     assert found.objects["score"].min() > 0
+    is_large = found.objects["area"] > 1000
+    np.testing.assert_array_equal(np.isnan(found.objects["flow_error"]), is_large)
+
+
+def test_a_calibrated_score_does_not_depend_on_blocks():
+    y, x = np.mgrid[:340, :340]
+    image = maps_image([(np.hypot(y - 170, x - 170) <= 140).astype(np.int32)])
+    calibration = Calibration(
+        intercept=3.0,
+        weights={"flow_error": -5.0},
+        limits={"flow_error": (0.0, 2.0)},
+        middles={"flow_error": 0.02},
+    )
+    scores = [
+        replace(model(blocks=blocks), calibration=calibration)
+        .segment(image, axes="CYX")
+        .objects["score"]
+        for blocks in (Blocks(), Blocks(above=1, size=128, halo=32))
+    ]
+    np.testing.assert_allclose(scores[0], scores[1], atol=0.01)
 
 
 def test_the_largest_part_of_an_image_is_that_of_the_whole_image():

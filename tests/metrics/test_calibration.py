@@ -217,3 +217,18 @@ def test_cross_validation_needs_two_groups_and_folds(groups, folds):
 def test_a_fit_refuses_no_objects_and_other_lengths(count):
     with pytest.raises(ValueError, match="Expected as many classes and features as"):
         fit_calibration({"size": np.arange(5.0)}, np.repeat(ONE, 5), np.ones(count, bool))
+
+
+def test_what_is_not_known_counts_as_the_median():
+    features, _, right = simulated(400)
+    kinds = np.repeat(ONE, 400)
+    fitted = fit_calibration(features, kinds, right)
+    assert fitted.middles == {name: np.median(values) for name, values in features.items()}
+    holes = features["size"].copy()
+    holes[::7] = np.nan
+    filled = np.where(np.isnan(holes), np.nanmedian(holes), holes)
+    assert fit_calibration(features | {"size": holes}, kinds, right) == fit_calibration(
+        features | {"size": filled}, kinds, right
+    )
+    nothing = fit_calibration(features | {"size": np.full(400, np.nan)}, kinds, right)
+    assert nothing.weights["size"] == 0.0

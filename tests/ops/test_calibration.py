@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -74,6 +76,17 @@ def test_scores_follow_the_formula_within_the_limits():
     np.testing.assert_allclose(
         calibrated_scores(CALIBRATION, features, classes), 1 / (1 + np.exp(-odds)), rtol=1e-6
     )
+
+
+def test_what_is_not_known_of_an_object_is_taken_as_usual():
+    classes = np.array(["cell", "cell"])
+    values = {"foreground": np.array([1.0, np.nan]), "border": np.zeros(2)}
+    same = calibrated_scores(CALIBRATION, values, classes)  # the middle of its limits
+    assert same[0] == same[1]
+    named = replace(CALIBRATION, middles={"foreground": 2.0})
+    values["foreground"][0] = 2.0
+    scores = calibrated_scores(named, values, classes)
+    assert scores[0] == scores[1] > same[1]
 
 
 def test_no_objects_have_no_scores():

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _LEAST_HALO = 16
 _USUAL_HALO = 256
+# Columns that say nothing of an object where only parts of it were looked at: the flow of half an
+# object leads to a middle that is not its own.
+_OF_WHOLE_OBJECTS = ("flow_error",)
 
 
 @params
@@ -86,7 +89,7 @@ def find_objects(
     -------
     Segmentation
         Ids 1..n in each class, and the columns of the task. An object that was put together has the
-        means of what its parts have, such as the score, by their area.
+        means of what its parts have, such as the score, by their area; its ``flow_error`` is NaN.
 
     Notes
     -----
@@ -159,12 +162,16 @@ def _objects_of(joined: Joined, pieces: ObjectTable) -> ObjectTable:
     first = np.ones(len(owners), dtype=np.bool_)
     first[1:] = owners[1:] != owners[:-1]
     count = int(first.sum())
+    in_parts = np.bincount(owners, minlength=count + 1)[1:] > 1
     totals = np.bincount(owners, weights=areas, minlength=count + 1)[1:]
     means = {
         name: np.bincount(owners, weights=areas * column, minlength=count + 1)[1:] / totals
         for name, column in rows.items()
         if column.dtype.kind == "f"
     }
+    for name in _OF_WHOLE_OBJECTS:
+        if name in means:
+            means[name][in_parts] = np.nan
     labels = {"label": np.arange(1, count + 1, dtype=np.int32)}
     return rows.select(first).with_columns(
         labels | {name: mean.astype(np.float32) for name, mean in means.items()}

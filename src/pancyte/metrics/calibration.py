@@ -142,7 +142,8 @@ def fit_calibration(
     Parameters
     ----------
     features
-        Name to (n,) values, from :func:`pancyte.ops.calibration.object_features`.
+        Name to (n,) values, from :func:`pancyte.ops.calibration.object_features`. NaN, for what is
+        not known, counts as the median of the others.
     classes
         (n,) name of the class of each object.
     correct
@@ -190,6 +191,8 @@ def fit_calibration(
     names = list(features)
     kinds = list(dict.fromkeys(classes.tolist()))
     raw = np.stack([np.asarray(features[name], np.float64) for name in names], axis=1)
+    middles = [_median_of_known(values) for values in raw.T]
+    raw = np.where(np.isnan(raw), middles, raw)
     mean, spread = raw.mean(axis=0), raw.std(axis=0)
     spread[spread < 1e-9] = np.inf  # what never varies says nothing
     one_hot = [(classes == kind).astype(np.float64) for kind in kinds] if len(kinds) > 1 else []
@@ -207,6 +210,7 @@ def fit_calibration(
             name: (float(values.min()), float(values.max()))
             for name, values in zip(names, raw.T, strict=True)
         },
+        middles=dict(zip(names, middles, strict=True)),
         class_offsets=dict(zip(kinds, offsets.tolist(), strict=True)) if one_hot else {},
         objects=len(right),
     )
@@ -298,6 +302,11 @@ def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Ar
         msg = f"Expected scores in 0 to 1, but got {values.min():g} to {values.max():g}"
         raise ValueError(msg)
     return values, right
+
+
+def _median_of_known(values: Array) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else 0.0
 
 
 def _platt_targets(right: BoolArray) -> Array:

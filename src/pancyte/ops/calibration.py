@@ -51,6 +51,9 @@ class Calibration:
     limits: Mapping[str, tuple[float, float]]
     """Name of a feature to its least and largest value among the objects that this was fitted on;
     what lies outside is taken as if it lay on the edge."""
+    middles: Mapping[str, float] = field(default_factory=dict)
+    """Name of a feature to its median among these objects, which is taken where it is not known;
+    the middle of its limits where none is named."""
     class_offsets: Mapping[str, float] = field(default_factory=dict)
     """Name of a class to what is added for it, where there are several."""
     min_score: float = 0.0
@@ -93,7 +96,8 @@ def object_features(objects: ObjectTable, *, scale: float) -> Features:
     -------
     dict of str to float64 array of shape (n,)
         :data:`FEATURES` in their order; sizes are logarithms of pixels of the network's input,
-        to base 2.
+        to base 2. What is not known of an object is NaN, such as the error of the flow of one
+        that was put together from parts.
 
     Examples
     --------
@@ -124,7 +128,7 @@ def calibrated_scores(
     calibration
         As it was fitted.
     features
-        From :func:`object_features`.
+        From :func:`object_features`; NaN is what is not known.
     classes
         (n,) name of the class of each object.
 
@@ -141,7 +145,10 @@ def calibrated_scores(
     """
     odds = np.full(len(classes), calibration.intercept, dtype=np.float64)
     for name, weight in calibration.weights.items():
-        odds += weight * np.clip(features[name], *calibration.limits[name])
+        low, high = calibration.limits[name]
+        usual = calibration.middles.get(name, (low + high) / 2)
+        values = np.where(np.isnan(features[name]), usual, features[name])
+        odds += weight * np.clip(values, low, high)
     for name, offset in calibration.class_offsets.items():
         odds += np.where(classes == name, offset, 0.0)
     return sigmoid(odds).astype(np.float32)
