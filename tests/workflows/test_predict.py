@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from pancyte.errors import ConfigError, InputError, PartialError, ResourceError,
 from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
+from pancyte.ops.calibration import Calibration
 from pancyte.workflows import predict as module
 from pancyte.workflows.predict import PredictConfig, predict
 
@@ -689,6 +691,28 @@ def test_other_settings_images_or_pixels_do_not_go_on(tmp_path: Path, monkeypatc
     seen = []
     predict(tmp_path / "in", out, report=lambda *call: seen.append(call[2]))
     assert sum("objects" in line for line in seen) == 2
+
+
+def test_a_model_that_was_calibrated_anew_does_not_go_on(tmp_path: Path, monkeypatch) -> None:
+    for name in "ab":
+        write_spots(tmp_path / f"in/{name}.tif")
+    out = tmp_path / "out"
+    now = Calibration(intercept=2.0, weights={}, limits={}, min_score=0.3)
+
+    monkeypatch.setattr(module, "load", lambda *_, **__: replace(spot_model(), calibration=now))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "b")
+        with pytest.raises(KeyboardInterrupt):
+            predict(tmp_path / "in", out)
+    model = read_json(out / "run.json")["model"]
+    assert model["min_score"] == 0.3
+    assert model["calibration"]["intercept"] == 2.0
+    now = replace(now, intercept=3.0)
+    with pytest.raises(UsageError, match="would overwrite"):
+        predict(tmp_path / "in", out)
+    predict(tmp_path / "in", out, overwrite=True)
+    assert len(set(read_csv(out / "objects.csv")["score"])) == 1
+    assert record_with(tmp_path, "--set", "min_score=0.1")["model"]["min_score"] == 0.1
 
 
 def test_flips_blocks_and_models_reach_the_model(tmp_path: Path, model) -> None:

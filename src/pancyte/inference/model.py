@@ -190,11 +190,15 @@ class Model:
 
     def _keep_sure(self, found: Segmentation, min_score: float | None) -> Segmentation:
         """Leave out objects of a low score, and number the others 1..n again."""
-        if min_score is None:
-            min_score = 0.0 if self.calibration is None else self.calibration.min_score
-        keep = np.asarray(found.objects["score"] >= min_score, dtype=np.bool_)
+        keep = np.asarray(found.objects["score"] >= self.least_score(min_score), dtype=np.bool_)
         # A child whose parent goes is an orphan then.
         return found if keep.all() else self.task.relate(keep_objects(found, keep))
+
+    def least_score(self, min_score: float | None) -> float:
+        """Return below which score objects are left out where ``min_score`` is asked for."""
+        if min_score is not None:
+            return min_score
+        return 0.0 if self.calibration is None else self.calibration.min_score
 
     @property
     def fastest_network(self) -> nn.Module:

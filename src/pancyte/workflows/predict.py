@@ -187,13 +187,11 @@ def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, An
         "pancyte": environment["packages"]["pancyte"],
         "settings": to_mapping(config),
         "model": {
-            "name": model.name,
-            "weights_sha256": model.manifest.get("weights_sha256"),
+            **_describe_model(model),
             "task": to_mapping(model.task),
-            "others": [
-                {"name": other.name, "weights_sha256": other.manifest.get("weights_sha256")}
-                for other in model.others
-            ],
+            # Objects with a lower score are left out, whether the settings or the model say so.
+            "min_score": model.least_score(config.min_score),
+            "others": [_describe_model(other) for other in model.others],
         },
         "device": str(next(model.network.parameters()).device),
         "precision": model.precision,
@@ -201,6 +199,15 @@ def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, An
         # No part of a prediction draws a random number.
         "seed": None,
         "environment": environment,
+    }
+
+
+def _describe_model(model: Model) -> dict[str, Any]:
+    calibration = model.calibration
+    return {
+        "name": model.name,
+        "weights_sha256": model.manifest.get("weights_sha256"),
+        "calibration": None if calibration is None else to_mapping(calibration),
     }
 
 
