@@ -115,9 +115,31 @@ def test_a_calibration_survives_its_file():
         ({"weights": {"color": 1.0}, "limits": {"color": (0.0, 1.0)}}, "same features of foregr"),
         ({"weights": {"size": 1.0}}, "got size and foreground, border"),
         ({"min_score": 1.5}, "Expected min_score to lie in 0 to 1, but got 1.5"),
+        ({"intercept": np.nan}, "intercept: expected a finite number, got nan"),
+        ({"middles": {"size": 1.0}}, "Expected middles of foreground, border, but got size"),
+        (
+            {"limits": {"foreground": (3.0, -1.0), "border": (0.0, 1.0)}},
+            "limits of foreground, the lower first, but got 3.0 and -1.0",
+        ),
+        ({"error": 1.5}, "Expected an error of 0 to 1, but got 1.5"),
     ],
 )
 def test_a_calibration_refuses_what_it_cannot_mean(changes, message):
     mapping = to_mapping(CALIBRATION)
     with pytest.raises(ConfigError, match=message):
         from_mapping(Calibration, mapping | changes, where="model.toml")
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"intercept": np.nan}, "intercept"),
+        ({"weights": {"foreground": np.nan, "border": 0.0}}, "foreground"),
+        ({"middles": {"border": np.nan}}, "border"),
+        ({"class_offsets": {"cell": np.nan}}, "cell"),
+    ],
+)
+def test_a_calibration_takes_finite_numbers(changes, name):
+    # A score that is NaN would be below any limit, and all objects be left out without a word.
+    with pytest.raises(ValueError, match=f"Expected a finite number for {name}, but got nan"):
+        replace(CALIBRATION, **changes)

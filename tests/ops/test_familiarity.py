@@ -55,6 +55,23 @@ def test_it_survives_being_stored_as_arrays():
     np.testing.assert_array_equal(again.distance(cloud(5, 4)), found.distance(cloud(5, 4)))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("variances", np.array([1.0, 0.0, 1.0, 1.0]), "variances and a limit above 0"),
+        ("variances", np.ones(3), r"shapes \(D,\), \(r, D\), \(r,\) and \(2,\), but got"),
+        ("mean", np.full(4, np.nan), "familiarity of finite numbers"),
+        ("rest_and_limit", np.array([1.0, np.nan]), "a limit above 0"),
+        ("axes", None, r"Expected familiarity\.axes, but found nothing"),
+    ],
+)
+def test_what_no_fit_gives_is_refused(name, value, message):
+    arrays = fit_familiarity(cloud(10, 4)).to_arrays()
+    arrays[f"familiarity.{name}"] = value
+    with pytest.raises(ValueError, match=message):
+        familiarity_of({key: array for key, array in arrays.items() if array is not None})
+
+
 def test_where_nothing_is_stored_nothing_is_known():
     assert familiarity_of({}) is None
 

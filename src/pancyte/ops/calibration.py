@@ -16,6 +16,7 @@ score; Niculescu-Mizil, Caruana 2005, doi:10.1145/1102351.1102430.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Final
@@ -75,6 +76,26 @@ class Calibration:
             raise ValueError(msg)
         if not 0 <= self.min_score <= 1:
             raise ValueError(f"Expected min_score to lie in 0 to 1, but got {self.min_score}")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        if not self.middles.keys() <= self.weights.keys():
+            msg = (
+                f"Expected middles of {', '.join(self.weights)}, but got {', '.join(self.middles)}"
+            )
+            raise ValueError(msg)
+        numbers = {"intercept": self.intercept}
+        for table in (self.weights, self.middles, self.class_offsets):
+            numbers |= table
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise ValueError(f"Expected a finite number for {name}, but got {value}")
+        for name, (low, high) in self.limits.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+                msg = f"Expected finite limits of {name}, the lower first, but got {low} and {high}"
+                raise ValueError(msg)
+        if self.error is not None and not 0 <= self.error <= 1:
+            raise ValueError(f"Expected an error of 0 to 1, but got {self.error}")
 
 
 def has_evidence(objects: ObjectTable) -> bool:

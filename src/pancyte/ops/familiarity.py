@@ -65,14 +65,30 @@ class Familiarity:
 
 
 def familiarity_of(arrays: Mapping[str, npt.NDArray[Any]]) -> Familiarity | None:
-    """Return what :meth:`Familiarity.to_arrays` stored among arrays; None where it is not there."""
+    """Return what :meth:`Familiarity.to_arrays` stored among arrays; None where it is not there.
+
+    Raises
+    ------
+    ValueError
+        Parts are missing, do not fit together, or hold numbers that no fit gives.
+    """
     if _PREFIX + "mean" not in arrays:
         return None
-    mean, axes, variances = (
-        np.asarray(arrays[_PREFIX + name], np.float64) for name in ("mean", "axes", "variances")
-    )
-    rest, limit = arrays[_PREFIX + "rest_and_limit"].tolist()
-    return Familiarity(mean, axes, variances, rest, limit)
+    names = ("mean", "axes", "variances", "rest_and_limit")
+    missing = [name for name in names if _PREFIX + name not in arrays]
+    if missing:
+        raise ValueError(f"Expected {_PREFIX}{missing[0]}, but found nothing")
+    mean, axes, variances, both = (np.asarray(arrays[_PREFIX + k], np.float64) for k in names)
+    shapes = [array.shape for array in (mean, axes, variances, both)]
+    if mean.ndim != 1 or shapes[1:] != [(len(variances), len(mean)), (len(variances),), (2,)]:
+        msg = f"Expected familiarity of shapes (D,), (r, D), (r,) and (2,), but got {shapes}"
+        raise ValueError(msg)
+    is_finite = np.isfinite(mean).all() and np.isfinite(axes).all()
+    # A limit that is infinite is that of a cloud without one.
+    if not (is_finite and (variances > 0).all() and (both > 0).all()):
+        msg = "Expected familiarity of finite numbers, with variances and a limit above 0"
+        raise ValueError(msg)
+    return Familiarity(mean, axes, variances, float(both[0]), float(both[1]))
 
 
 def fit_familiarity(features: npt.NDArray[np.floating[Any]]) -> Familiarity:

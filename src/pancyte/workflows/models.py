@@ -17,11 +17,17 @@ from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import CheckpointError, ConfigError, UsageError
 from pancyte.inference.model import Model
 from pancyte.inference.prepared import Prepared
-from pancyte.io.checkpoint import MANIFEST_NAME, Checkpoint, load_checkpoint, save_checkpoint
+from pancyte.io.checkpoint import (
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    Checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
 from pancyte.nn.compact import CompactNet
 from pancyte.nn.folding import fold
 from pancyte.ops.calibration import Calibration
-from pancyte.ops.familiarity import familiarity_of
+from pancyte.ops.familiarity import Familiarity, familiarity_of
 from pancyte.runtime import choose_device, choose_precision
 from pancyte.tasks import Task
 from pancyte.workflows.own_parts import make_network
@@ -107,8 +113,16 @@ def load(
         precision=chosen,
         prepared=_prepare(made, chosen),
         calibration=_read_calibration(checkpoint.manifest, folder),
-        familiarity=familiarity_of(checkpoint.extras),
+        familiarity=_read_familiarity(checkpoint, folder),
     )
+
+
+def _read_familiarity(checkpoint: Checkpoint, folder: Path) -> Familiarity | None:
+    try:
+        return familiarity_of(checkpoint.extras)
+    except ValueError as error:
+        msg = f"{folder / WEIGHTS_NAME}: {error}. The model is damaged; install or copy it again."
+        raise CheckpointError(msg) from error
 
 
 def _prepare(network: nn.Module, precision: Precision) -> Prepared | None:
