@@ -17,12 +17,12 @@ from pancyte.ops.ids import compact_ids
 ROOT = Path(__file__).resolve().parents[2]
 FACTORS = (0.5, 1.0, 2.0, 4.0)
 
-# What F1@0.5 an example may lose against its best size. Below, the limit of what is asked is told
-# in docs/models/generalist.md: rods at half their size, and a channel 12 pixels wide.
+# What F1@0.5 an example may lose against its best size, of a few dozen objects each. The mother
+# machine is not among them: five objects in a channel of 23 pixels, 12 at half the size.
 MOST_LOST = {
-    "ecoli_microcolony": 0.20,
-    "fluo_tissue_nuclei": 0.10,
-    "histology_multiclass": 0.12,
+    "ecoli_microcolony": 0.12,
+    "fluo_tissue_nuclei": 0.12,
+    "histology_multiclass": 0.08,
     "phase_contrast_hela": 0.12,
 }
 
@@ -41,7 +41,7 @@ scales = load_script()
 
 @pytest.fixture(scope="module")
 def results():
-    model = pancyte.load(device="cpu")
+    model = pancyte.load(device="cpu", precision="float32")
     return {
         name: [scales.measure(model, pixels, labels, factor, told=False) for factor in FACTORS]
         for name, pixels, labels in scales.examples()
