@@ -75,3 +75,8 @@ def test_a_network_without_an_encoder_is_refused() -> None:
 def test_too_many_channels_are_refused(model) -> None:
     with pytest.raises(ValueError, match="channels"):
         embed_image(model, random_image((5, 40, 40)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 6, 52), (1, 52, 6), (3, 17, 40)])
+def test_images_smaller_than_the_coarsest_stride_have_as_many_numbers(model, shape) -> None:
+    assert embed_image(model, random_image(shape)).shape == (2 * 24 + 2 * 112,)

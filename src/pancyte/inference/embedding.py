@@ -26,6 +26,8 @@ from pancyte.ops.preprocess import preprocess
 from pancyte.runtime import using_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from pancyte.inference.model import Model
@@ -78,22 +80,28 @@ def _embed(model: Model, window: FloatArray) -> FloatArray:
     with using_threads(1), torch.inference_mode():
         device = next(model.network.parameters()).device
         images = torch.from_numpy(np.ascontiguousarray(window))[None].to(device)
-        features = _encode(model, images)
+        features, height = _encode(model, images)
         parts = [
             part / part.norm().clamp_min(1e-12)
             for stride in _STRIDES
-            for part in _moments(_at_stride(features, images.shape[-2], stride))
+            for part in _moments(_at_stride(features, height, stride))
         ]
         return torch.cat(parts).cpu().numpy().astype(np.float32)
 
 
-def _encode(model: Model, images: Tensor) -> list[Tensor]:
-    """Return what the encoder returns when the network embeds the images as it pads them."""
+def _encode(model: Model, images: Tensor) -> tuple[list[Tensor], int]:
+    """Return what the encoder returns, and the height of the images as the network pads them."""
     network: Any = model.network
     encoder: nn.Module | None = getattr(network, "encoder", None)
     found: list[Tensor] = []
+    heights = [images.shape[-2]]
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...], output: Sequence[Tensor]) -> None:
+        heights.append(inputs[0].shape[-2])
+        found.extend(output)
+
     if encoder is not None and hasattr(network, "embed"):
-        handle = encoder.register_forward_hook(lambda _, __, output: found.extend(output))
+        handle = encoder.register_forward_hook(keep)
         try:
             network.embed(images)
         finally:
@@ -105,7 +113,7 @@ def _encode(model: Model, images: Tensor) -> list[Tensor]:
             "images could be compared. Choose another model, such as the bundled one."
         )
         raise UsageError(msg)
-    return found
+    return found, heights[-1]
 
 
 def _at_stride(features: list[Tensor], height: int, stride: int) -> Tensor:
