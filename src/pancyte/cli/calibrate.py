@@ -41,7 +41,8 @@ def calibrate(
 
     DATA is a manifest, or a folder that holds images and labels, of which the images of a split are
     predicted that the model was not trained on. Those that it was trained on (split train) are
-    looked at, so that it can say which images are unlike them.
+    looked at, so that it can say which images are unlike them. Of data without splits all images
+    are predicted.
     """
     from pancyte.cli.progress import image_progress
     from pancyte.cli.settings import settings_from_options

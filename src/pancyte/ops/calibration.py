@@ -62,7 +62,7 @@ class Calibration:
     objects: int = 0
     """Number of objects that this was fitted on."""
     images: int = 0
-    """Number of images that they are from."""
+    """Number of images that they are from; one without any object does not count."""
     error: float | None = None
     """Expected calibration error on images that were left out in turn, 0 to 1."""
 

@@ -38,9 +38,11 @@ from pancyte.ops.measure import measure_objects
 from pancyte.ops.overlap import overlap_table
 from pancyte.ops.resample import scaled_shape
 from pancyte.workflows.calibration import FEWEST_IMAGES, FILES, CalibrateConfig, Calibrated
+from pancyte.workflows.calibration_data import describe_sources, find_images
+from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.models import CALIBRATION, find_model
 from pancyte.workflows.predict import PredictConfig, load_model, segment_file
-from pancyte.workflows.truth import Truth, find_truth
+from pancyte.workflows.truth import Truth
 from pancyte.workflows.validation import choose_records
 
 if TYPE_CHECKING:
@@ -114,11 +116,10 @@ def calibrate(
         model=str(folder.absolute()), device=config.device, threads=config.threads, min_score=0.0
     )
     loaded = load_model(settings)
-    truth = find_truth(Path(data), split=config.split)
-    known = _find_known(Path(data), config)
+    truth, known = find_images(Path(data), config)
     found = calibrate_model(loaded, truth, known, config, report=report)
     _store(folder, out, found)
-    found.write(out, {"model": folder.name, "settings": to_mapping(config)})
+    found.write(out, {**describe_sources(loaded, truth), "settings": to_mapping(config)})
     return found
 
 
@@ -131,6 +132,8 @@ def calibrate_trained(
     report: Report,
 ) -> None:
     """Calibrate a model that was just trained, where its validation has objects enough.
+
+    Whatever goes wrong is logged, since the training is complete without; it can be interrupted.
 
     Parameters
     ----------
@@ -162,14 +165,26 @@ def calibrate_trained(
             return
         known = choose_records(records["train"], config.known_images)
         found = calibrate_model(model, named, known, config, report=report)
+        header = {**describe_sources(model, named), "settings": to_mapping(config)}
+        _store(folder, folder, found)
+        found.write(out, header)
+    except Interrupted:
+        raise
     except PancyteError as error:
         _LOGGER.warning("Scores stay as they are, and are no probabilities: %s", error)
         return
-    _store(folder, folder, found)
-    found.write(out, {"model": model.name, "settings": to_mapping(config)})
+    except Exception:
+        _LOGGER.exception(
+            "The calibration failed, which the model does without. Repeat it with "
+            "'pancyte models calibrate'"
+        )
+        return
     _LOGGER.info(
-        "Scores are probabilities now, with an expected calibration error of %.3f", found.error
-    )
+        "Scores are probabilities now, with an expected calibration error of %.3f on the %d images "
+        "of the validation. By these the best model was chosen too, so that new images will show a "
+        "somewhat larger one",
+        found.error, len(named),
+    )  # fmt: skip
 
 
 def _count_true(model: Model, record: Record) -> int:
@@ -316,22 +331,11 @@ def _fit(
     scores = trials[penalty]
     fitted = replace(
         fit_calibration(features, classes, correct, groups, penalty=penalty),
-        images=len(seen),
+        images=sum(len(image.correct) > 0 for image in seen),
         min_score=config.min_score,
         error=round(expected_calibration_error(scores, correct, bins=config.bins), 4),
     )
     return fitted, scores
-
-
-def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
-    if config.known_split is None:
-        return ()
-    try:
-        truth = find_truth(data, split=config.known_split)
-    except UsageError as error:
-        _LOGGER.warning("Images unlike those of the training will not be told apart: %s", error)
-        return ()
-    return choose_records((item.record for item in truth), config.known_images)
 
 
 def _fit_looks(model: Model, known: Sequence[Record], seen: Sequence[_Seen]) -> Familiarity | None:

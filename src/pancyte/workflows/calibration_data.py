@@ -1,0 +1,84 @@
+"""Which images a model is calibrated on, and a record of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from pancyte.errors import UsageError
+from pancyte.io.files import sha256_file
+from pancyte.workflows.calibration import CalibrateConfig
+from pancyte.workflows.environment import describe_environment
+from pancyte.workflows.truth import Truth, find_truth
+from pancyte.workflows.validation import choose_records
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pancyte.data.records import Record
+    from pancyte.inference.model import Model
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def find_images(
+    data: Path, config: CalibrateConfig
+) -> tuple[tuple[Truth, ...], tuple[Record, ...]]:
+    """Return the images to predict, and those of the training to look at.
+
+    Parameters
+    ----------
+    data
+        A manifest, or a folder of images with labels. One without any split is predicted as a
+        whole, unless another split than usual is asked for.
+    config
+        Which images.
+
+    Raises
+    ------
+    UsageError
+        There is no such split.
+    InputError
+        Nothing is there, or it holds no labels.
+    """
+    everything = find_truth(data, split=None)
+    if config.split == CalibrateConfig().split and not any(i.record.split for i in everything):
+        _LOGGER.warning(
+            "%s names no splits: all of its %d images are predicted, and none should be one that "
+            "the model was trained on. Images unlike those of the training will not be told apart",
+            data, len(everything),
+        )  # fmt: skip
+        return everything, ()
+    truth = find_truth(data, split=config.split)
+    return truth, _find_known(data, config)
+
+
+def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
+    if config.known_split is None:
+        return ()
+    try:
+        truth = find_truth(data, split=config.known_split)
+    except UsageError as error:
+        _LOGGER.warning("Images unlike those of the training will not be told apart: %s", error)
+        return ()
+    return choose_records((item.record for item in truth), config.known_images)
+
+
+def describe_sources(model: Model, truth: Sequence[Truth]) -> dict[str, Any]:
+    """Return what was calibrated, on which images, and with which versions, as plain values."""
+    return {
+        "model": {
+            "name": model.name,
+            "weights_sha256": model.manifest.get("weights_sha256"),
+        },
+        "predicted": [
+            {
+                "file": item.name,
+                "sha256": sha256_file(item.record.image),
+                "labels_sha256": sha256_file(item.labels) if item.labels.is_file() else None,
+            }
+            for item in truth
+        ],
+        "environment": describe_environment(),
+    }
