@@ -118,7 +118,48 @@ def test_an_image_is_looked_at_as_the_network_saw_it(monkeypatch):
     assert seen == [(192, 256)]
 
 
-def test_an_image_without_objects_raises_no_doubts(monkeypatch):
+@pytest.mark.parametrize(
+    ("sized", "diameter", "advice"),
+    [
+        (None, None, ""),
+        (30.0, 20.0, " Check the diameter, 20, or leave it out."),
+        (30.0, None, None),
+    ],
+)
+def test_an_image_without_objects_is_said_once_and_raises_no_doubts(
+    monkeypatch, sized, diameter, advice
+):
     monkeypatch.setattr(trust, "embed_view", None)
-    model = replace(spot_model(), calibration=calibration(-9.0), familiarity=familiarity())
-    assert model.segment(np.zeros((40, 50), np.uint8)).warnings == ()
+    model = replace(
+        spot_model(diameter=sized), calibration=calibration(-9.0), familiarity=familiarity()
+    )
+    (line,) = model.segment(np.zeros((40, 50), np.uint8), diameter=diameter).warnings
+    if advice is None:  # said by the search for the scale
+        assert line.startswith("No objects were found at")
+    else:
+        assert line == f"No objects were found.{advice}"
+
+
+def test_doubts_are_about_the_objects_that_are_returned():
+    model = replace(spot_model(), calibration=calibration(-8.0, size=2.0))
+    scores = np.sort(model.segment(two_sizes(), min_score=0.0).objects["score"])
+    assert scores.mean() < 0.5 < scores[-1]
+    (line,) = model.segment(two_sizes(), min_score=0.0).warnings
+    assert f"of the {len(scores)} objects found in it are wrong" in line
+    assert model.segment(two_sizes(), min_score=0.5).warnings == ()
+    found = model.segment(two_sizes(), min_score=1.0)
+    assert found.objects.num_objects == 0
+    line = f"The {len(scores)} objects found were left out by min_score 1; min_score 0 keeps all."
+    assert found.warnings == (line,)
+
+
+def test_what_is_left_out_still_tells_how_strange_an_image_is(monkeypatch):
+    monkeypatch.setattr(trust, "embed_view", lambda model, view: np.array([0, 9, 0], np.float32))
+    model = replace(
+        spot_model(), calibration=calibration(-6.0, size=2.0), familiarity=familiarity()
+    )
+    scores = model.segment(two_sizes(), min_score=0.0).objects["score"]
+    level = float(np.median(scores)) + 0.01
+    (line,) = model.segment(two_sizes(), min_score=level).warnings
+    said = f"the {len(scores)} objects found, with those left out, have a mean score of"
+    assert f"{said} {scores.mean():.2f}" in line

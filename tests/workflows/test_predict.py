@@ -715,6 +715,12 @@ def test_a_model_that_was_calibrated_anew_does_not_go_on(tmp_path: Path, monkeyp
     assert record_with(tmp_path, "--set", "min_score=0.1")["model"]["min_score"] == 0.1
 
 
+def test_objects_that_are_all_too_small_are_said(tmp_path: Path) -> None:
+    image = record_with(tmp_path, "--set", "min_area=1e6")["images"][0]
+    assert image["num_objects"] == 0
+    assert image["warnings"] == ["All 20 objects found were left out by min_area 1e+06."]
+
+
 def test_flips_blocks_and_models_reach_the_model(tmp_path: Path, model) -> None:
     chosen = ["--set", "flips=8", "--set", "blocks.size=64", "--model", "x", "--model", "y"]
     record = record_with(tmp_path, *chosen)

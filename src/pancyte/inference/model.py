@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from pancyte.protocols import Task
     from pancyte.runtime import Precision
     from pancyte.types import Image, Segmentation
+
+# What a search for the scale says of an image without any object begins so too.
+_NOTHING: Final = "No objects were found"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -175,22 +178,21 @@ class Model:
         )
         settled = self._settle(passes, diameter)
         found = self.task.relate(passes.segment(settled.scale))
+        del passes  # it holds labels of earlier passes, as large as those that are wanted
         warnings = notes + settled.warnings + self._check_sizes(found, settled, diameter)
         table = measure_objects(found.labels, image.pixels, image.spacing)
         objects = with_probabilities(self, with_measurements(found, table), scale=settled.scale)
-        warnings += doubts(self, objects, view, scale=settled.scale)
-        found = replace(
-            found,
-            objects=objects,
-            spacing=image.spacing,
-            scale=settled.scale,
-            warnings=warnings,
-        )
-        return self._keep_sure(found, min_score)
+        least = self.least_score(min_score)
+        warnings += doubts(self, objects, view, scale=settled.scale, min_score=least)
+        found = replace(found, objects=objects, spacing=image.spacing, scale=settled.scale)
+        kept = self._keep_sure(found, least)
+        if not kept.objects.num_objects:
+            warnings += _say_nothing_found(found, least, diameter, warnings)
+        return replace(kept, warnings=warnings)
 
-    def _keep_sure(self, found: Segmentation, min_score: float | None) -> Segmentation:
+    def _keep_sure(self, found: Segmentation, min_score: float) -> Segmentation:
         """Leave out objects of a low score, and number the others 1..n again."""
-        keep = np.asarray(found.objects["score"] >= self.least_score(min_score), dtype=np.bool_)
+        keep = np.asarray(found.objects["score"] >= min_score, dtype=np.bool_)
         # A child whose parent goes is an orphan then.
         return found if keep.all() else self.task.relate(keep_objects(found, keep))
 
@@ -272,3 +274,17 @@ class Model:
                 + ". The result may be poor; give the diameter in pixels."
             )
         return tuple(warnings)
+
+
+def _say_nothing_found(
+    found: Segmentation, min_score: float, diameter: float | None, warnings: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Say in one line why there is no object."""
+    count = found.objects.num_objects
+    if count:
+        left_out = "The 1 object found was" if count == 1 else f"The {count} objects found were"
+        return (f"{left_out} left out by min_score {min_score:g}; min_score 0 keeps all.",)
+    if any(line.startswith(_NOTHING) for line in warnings):
+        return ()
+    advice = "" if diameter is None else f" Check the diameter, {diameter:g}, or leave it out."
+    return (f"{_NOTHING}.{advice}",)

@@ -48,7 +48,9 @@ def with_probabilities(model: Model, objects: ObjectTable, *, scale: float) -> O
     return objects.with_columns({"score": scores})
 
 
-def doubts(model: Model, objects: ObjectTable, view: View, *, scale: float) -> tuple[str, ...]:
+def doubts(
+    model: Model, objects: ObjectTable, view: View, *, scale: float, min_score: float = 0.0
+) -> tuple[str, ...]:
     """Say in one line why an image is probably outside of what a model knows, if it is.
 
     Parameters
@@ -61,27 +63,41 @@ def doubts(model: Model, objects: ObjectTable, view: View, *, scale: float) -> t
         The image.
     scale
         Factor by which it was resized before the network saw it.
+    min_score
+        Objects with a lower score are left out of the result, which is what can be wrong. How
+        strange the image is, all of them tell.
 
     Returns
     -------
     tuple of str
-        One line, or none. A model without a calibration, and an image without objects, have none.
+        One line, or none. A model without a calibration, and a result without objects, have none.
     """
-    if model.calibration is None or not objects.num_objects or not has_evidence(objects):
+    if model.calibration is None or not has_evidence(objects):
         return ()
-    sure = float(np.mean(objects["score"]))
-    found = f"{objects.num_objects} object{'s' if objects.num_objects > 1 else ''} found"
-    if sure < _MOSTLY_WRONG:
-        return (_line(f"by its own estimate {1 - sure:.0%} of the {found} in it are wrong"),)
+    scores = np.asarray(objects["score"], np.float64)
+    kept = scores[scores >= min_score]
+    if not len(kept):
+        return ()
+    wrong = 1 - float(kept.mean())
+    if wrong > 1 - _MOSTLY_WRONG:
+        found = f"{_counted(len(kept))} found in it"
+        return (_line(f"by its own estimate {wrong:.0%} of the {found} are wrong"),)
     known = model.familiarity
     if known is None:
         return ()
+    sure = float(scores.mean())
     seen = view.resized(scaled_shape(view.shape, scale))
     strangeness = float(known.distance(embed_view(model, seen))) / known.limit
     if strangeness > _FAR + _FARTHER * (sure - _MIDDLING):
         looks = "it looks unlike those of its training"
+        others = ", with those left out," if len(kept) < len(scores) else ""
+        found = f"{_counted(len(scores))} found{others}"
         return (_line(f"{looks}, and the {found} have a mean score of {sure:.2f}"),)
     return ()
+
+
+def _counted(count: int) -> str:
+    return f"{count} object{'s' if count > 1 else ''}"
 
 
 def _line(why: str) -> str:

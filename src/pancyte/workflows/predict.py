@@ -296,10 +296,11 @@ def segment_file(
     except (InputError, UsageError) as error:
         # The model was given pixels, and does not know where they come from.
         raise type(error)(f"{path}: {str(error).removeprefix('the image: ')}") from error
+    found = _keep_wanted(found, config, model)
     found = replace(found, warnings=reading_notes(read) + found.warnings)
     for warning in found.warnings:
         _LOGGER.warning("%s: %s", name, warning)
-    return read, _keep_wanted(found, config, model)
+    return read, found
 
 
 def _write_results(
@@ -353,7 +354,11 @@ def _keep_wanted(found: Segmentation, config: PredictConfig, model: Model) -> Se
     if keep.all():
         return found
     # A child whose parent goes is an orphan then.
-    return model.task.relate(keep_objects(found, np.asarray(keep, dtype=np.bool_)))
+    kept = model.task.relate(keep_objects(found, np.asarray(keep, dtype=np.bool_)))
+    if keep.any():
+        return kept
+    line = f"All {len(keep)} objects found were left out by min_area {config.min_area:g}."
+    return replace(kept, warnings=(*kept.warnings, line))
 
 
 def _raise_failures(results: Results, out: Path) -> None:
