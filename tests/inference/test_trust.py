@@ -140,13 +140,15 @@ def test_an_image_without_objects_is_said_once_and_raises_no_doubts(
         assert line == f"No objects were found.{advice}"
 
 
-def test_doubts_are_about_the_objects_that_are_returned():
+def test_doubts_say_how_many_objects_are_returned():
     model = replace(spot_model(), calibration=calibration(-8.0, size=2.0))
     scores = np.sort(model.segment(two_sizes(), min_score=0.0).objects["score"])
     assert scores.mean() < 0.5 < scores[-1]
     (line,) = model.segment(two_sizes(), min_score=0.0).warnings
     assert f"of the {len(scores)} objects found in it are wrong" in line
-    assert model.segment(two_sizes(), min_score=0.5).warnings == ()
+    kept = int((scores >= 0.5).sum())
+    (line,) = model.segment(two_sizes(), min_score=0.5).warnings
+    assert f"of the {len(scores)} objects found in it ({kept} kept by min_score) are wrong" in line
     found = model.segment(two_sizes(), min_score=1.0)
     assert found.objects.num_objects == 0
     line = f"The {len(scores)} objects found were left out by min_score 1; min_score 0 keeps all."
@@ -160,6 +162,7 @@ def test_what_is_left_out_still_tells_how_strange_an_image_is(monkeypatch):
     )
     scores = model.segment(two_sizes(), min_score=0.0).objects["score"]
     level = float(np.median(scores)) + 0.01
+    kept = int((scores >= level).sum())
     (line,) = model.segment(two_sizes(), min_score=level).warnings
-    said = f"the {len(scores)} objects found, with those left out, have a mean score of"
+    said = f"the {len(scores)} objects found ({kept} kept by min_score) have a mean score of"
     assert f"{said} {scores.mean():.2f}" in line

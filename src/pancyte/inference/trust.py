@@ -64,8 +64,8 @@ def doubts(
     scale
         Factor by which it was resized before the network saw it.
     min_score
-        Objects with a lower score are left out of the result, which is what can be wrong. How
-        strange the image is, all of them tell.
+        Objects with a lower score are left out of the result. What the image is like, all of them
+        tell.
 
     Returns
     -------
@@ -74,30 +74,25 @@ def doubts(
     """
     if model.calibration is None or not has_evidence(objects):
         return ()
-    scores = np.asarray(objects["score"], np.float64)
-    kept = scores[scores >= min_score]
-    if not len(kept):
+    scores = objects["score"]
+    num_kept = int((scores >= min_score).sum())
+    if not num_kept:
         return ()
-    wrong = 1 - float(kept.mean())
-    if wrong > 1 - _MOSTLY_WRONG:
-        found = f"{_counted(len(kept))} found in it"
-        return (_line(f"by its own estimate {wrong:.0%} of the {found} are wrong"),)
+    sure = float(np.mean(scores))
+    found = f"{len(scores)} object{'s' if len(scores) > 1 else ''} found"
+    left_out = "" if num_kept == len(scores) else f" ({num_kept} kept by min_score)"
+    if sure < _MOSTLY_WRONG:
+        why = f"by its own estimate {1 - sure:.0%} of the {found} in it{left_out} are wrong"
+        return (_line(why),)
     known = model.familiarity
     if known is None:
         return ()
-    sure = float(scores.mean())
     seen = view.resized(scaled_shape(view.shape, scale))
     strangeness = float(known.distance(embed_view(model, seen))) / known.limit
     if strangeness > _FAR + _FARTHER * (sure - _MIDDLING):
         looks = "it looks unlike those of its training"
-        others = ", with those left out," if len(kept) < len(scores) else ""
-        found = f"{_counted(len(scores))} found{others}"
-        return (_line(f"{looks}, and the {found} have a mean score of {sure:.2f}"),)
+        return (_line(f"{looks}, and the {found}{left_out} have a mean score of {sure:.2f}"),)
     return ()
-
-
-def _counted(count: int) -> str:
-    return f"{count} object{'s' if count > 1 else ''}"
 
 
 def _line(why: str) -> str:
