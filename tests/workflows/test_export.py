@@ -31,7 +31,7 @@ from pancyte.tasks.flow import FlowTask
 from pancyte.workflows import export as exporting
 from pancyte.workflows import export_onnx as onnx_module
 from pancyte.workflows.export import export_model
-from pancyte.workflows.export_bioimageio import package_model
+from pancyte.workflows.export_bioimageio import Facts, _identifiers, package_model
 from pancyte.workflows.export_onnx import export_onnx, infer, mirror_to_multiple
 from pancyte.workflows.models import load, save_model
 
@@ -126,6 +126,7 @@ def test_a_network_gives_the_same_in_onnx_and_says_what_it_is():
         "percentiles_of": "nonzero",
         "channels": "joint",
         "clip": [-0.5, 3.0],
+        "lone_channel": "keep",
     }
     assert json.loads(told["task"])["loss"] == "mediar"
     assert told["weights_sha256"] == "0" * 64
@@ -241,13 +242,15 @@ def test_a_card_goes_into_the_package_without_its_pictures(tmp_path, capsys):
 
 
 def test_a_package_says_what_it_is():
-    content = package_model(blurred(), b"network", licence="MIT")
+    facts = Facts(licence="MIT", authors=("Ada", "Grace"))
+    content = package_model(blurred(), b"network", facts)
     files = unpacked(content)
-    assert package_model(blurred(), b"network", licence="MIT") == content
+    assert package_model(blurred(), b"network", facts) == content
     description = yaml.safe_load(files["bioimageio.yaml"])
     assert "*id" not in files["bioimageio.yaml"].decode()
     assert description["name"] == "pancyte a b"
     assert description["license"] == "MIT"
+    assert description["authors"] == [{"name": "Ada"}, {"name": "Grace"}]
     names = [
         axes["channel_names"]
         for tensor in (*description["inputs"], *description["outputs"])
@@ -272,16 +275,21 @@ def test_a_package_says_what_it_is():
 
 
 def test_a_package_says_what_the_standard_has_no_words_for():
-    odd = Preprocessing(percentiles_of="nonzero", diameter=None, normalization="channel")
+    odd = Preprocessing(
+        percentiles_of="nonzero", diameter=None, normalization="channel", lone_channel="gray"
+    )
     files = unpacked(package_model(blurred(FlowTask(preprocessing=odd)), b"network"))
     readme = files["README.md"].decode()
     assert "percentiles of the pixels that are not 0" in readme
     assert "in each channel" in readme
     assert "Resize" not in readme
     assert "Ask whoever trained the model for its licence." in readme
+    assert "put the names into `authors` of bioimageio.yaml" in readme
+    assert "one channel alone shows anything as gray" in readme
     description = yaml.safe_load(files["bioimageio.yaml"])
     assert description["inputs"][0]["preprocessing"][0]["kwargs"]["axes"] == ["y", "x"]
     assert "license" not in description
+    assert description["authors"] == [{"name": "Unknown"}]
     low = FlowTask(preprocessing=Preprocessing(percentiles=(0.0, 0.9)))
     with pytest.raises(UsageError, match=r"an upper percentile above 1, but got 0\.9"):
         package_model(blurred(low), b"network")
@@ -292,15 +300,27 @@ def test_classes_of_one_name_after_simplification_stay_apart():
     files = unpacked(package_model(blurred(task), b""))
     axes = yaml.safe_load(files["bioimageio.yaml"])["outputs"][0]["axes"]
     assert axes[1]["channel_names"] == ["cd3_cd4", "cd3_cd4_1", "class_2"]
+    assert _identifiers(["a", "a_2", "A", "a"]) == ["a", "a_2", "a_3", "a_4"]
 
 
-def test_the_licence_is_that_of_the_model_or_ours_where_it_is_bundled(monkeypatch):
+@given(st.lists(st.sampled_from(["a", "A", "a_1", "a_2", "a_3", "3", "class_3"]), max_size=6))
+def test_identifiers_of_channels_are_all_different(names):
+    found = _identifiers(names)
+    assert len(set(found)) == len(names)
+
+
+def test_licence_and_authors_are_those_of_the_model_or_ours_where_it_is_bundled():
     assert exporting._licence(blurred()) is None
-    own = replace(blurred(), manifest={"provenance": {"licence": "CC0-1.0"}})
+    assert exporting._authors(blurred()) == ()
+    facts = {"licence": "CC0-1.0", "authors": ["Ada"]}
+    own = replace(blurred(), manifest={"provenance": facts})
     assert exporting._licence(own) == "CC0-1.0"
+    assert exporting._authors(own) == ("Ada",)
     bundled = exporting.read_manifest(exporting.list_models()["generalist"])
-    ours = replace(blurred(), manifest={"weights_sha256": bundled["weights_sha256"]})
+    # Calibrated anew, its file has another hash.
+    ours = replace(blurred(), manifest={**bundled, "weights_sha256": "0" * 64})
     assert exporting._licence(ours) == "BSD-3-Clause"
+    assert exporting._authors(ours) == ("The pancyte developers",)
 
 
 SMALL = {

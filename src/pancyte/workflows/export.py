@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pancyte.errors import UsageError
 from pancyte.io.checkpoint import read_manifest
 from pancyte.io.files import read_text, write_bytes
-from pancyte.workflows.export_bioimageio import package_model
+from pancyte.workflows.export_bioimageio import Facts, package_model
 from pancyte.workflows.export_onnx import OPSET, export_onnx
 from pancyte.workflows.models import list_models, load
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Format = Literal["onnx", "bioimageio"]
 
 _OURS: Final = "BSD-3-Clause"
+_US: Final = "The pancyte developers"
 _SUFFIXES: Final[dict[Format, str]] = {"onnx": ".onnx", "bioimageio": ".zip"}
 
 
@@ -95,7 +96,8 @@ def export_model(
     network = export_onnx(model)
     content = network.content
     if format == "bioimageio":
-        content = package_model(model, content, card=text, licence=_licence(model))
+        facts = Facts(text, _licence(model), _authors(model))
+        content = package_model(model, content, facts)
     write_bytes(out, content)
     return Export(out, format, network.difference)
 
@@ -105,6 +107,20 @@ def _licence(model: Model) -> str | None:
     own = model.manifest.get("provenance", {}).get("licence")
     if own is not None:
         return str(own)
-    digest = model.manifest.get("weights_sha256")
+    return _OURS if _is_bundled(model) else None
+
+
+def _authors(model: Model) -> tuple[str, ...]:
+    """Return who trained a model, as it says itself, or we where it is bundled."""
+    own = model.manifest.get("provenance", {}).get("authors", ())
+    if own:
+        return (own,) if isinstance(own, str) else tuple(map(str, own))
+    return (_US,) if _is_bundled(model) else ()
+
+
+def _is_bundled(model: Model) -> bool:
+    """Return whether a model is bundled, or is one of these that was calibrated anew."""
+    # The hash of the weights is one of their file, which changes with the calibration.
+    own = model.manifest.get("provenance")
     bundled = (read_manifest(folder) for folder in list_models().values())
-    return _OURS if any(one["weights_sha256"] == digest for one in bundled) else None
+    return own is not None and any(one.get("provenance") == own for one in bundled)

@@ -11,7 +11,7 @@ import hashlib
 import io
 import re
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +43,10 @@ _CITE: Final = {
     "image.",
     "url": "https://github.com/pancyte/pancyte",
 }
+_UNKNOWN: Final = "Unknown"
+_NAMELESS: Final = """
+Who trained the model is not known to pancyte: put the names into `authors` of bioimageio.yaml.
+"""
 _TEST_SHAPE: Final = (128, 192)
 _USUAL_DIAMETER: Final = 30.0
 # Names that YAML, Python and the specification all take.
@@ -51,9 +55,19 @@ _ODD: Final = re.compile(r"[^a-z0-9_]+")
 _ZIP_DATE: Final = (1980, 1, 1, 0, 0, 0)
 
 
-def package_model(
-    model: Model, network: bytes, *, card: str | None = None, licence: str | None = None
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model's own files need not tell."""
+
+    card: str | None = None
+    """Markdown about the model, for the README."""
+    licence: str | None = None
+    """SPDX identifier of the licence of the weights; None where it is not known."""
+    authors: tuple[str, ...] = ()
+    """Names of those who trained it; none where they are not known."""
+
+
+def package_model(model: Model, network: bytes, facts: Facts | None = None) -> bytes:
     """Return a package of bioimage.io as a ZIP file.
 
     Parameters
@@ -62,16 +76,15 @@ def package_model(
         On the CPU, in float32.
     network
         The same as an ONNX file.
-    card
-        Markdown about the model, for the README.
-    licence
-        SPDX identifier of the licence of the weights; None where it is not known.
+    facts
+        About the model.
 
     Raises
     ------
     UsageError
         Percentiles are so low that the specification has no words for them.
     """
+    facts = facts or Facts()
     if model.task.preprocessing.percentiles[1] <= 1.0:
         high = model.task.preprocessing.percentiles[1]
         msg = f"A package of bioimage.io needs an upper percentile above 1, but got {high}."
@@ -86,14 +99,14 @@ def package_model(
         "test_foreground.npy": _npy(foreground),
         "test_flow.npy": _npy(flow),
         "cover.png": encode_png(_cover(image, foreground[0])),
-        "README.md": _readme(model, card, licence).encode("utf-8"),
+        "README.md": _readme(model, facts).encode("utf-8"),
     }
-    description = _description(model, files, licence)
+    description = _description(model, files, facts)
     text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True, width=100)
     return _zip({DESCRIPTION_NAME: text.encode("utf-8"), **files})
 
 
-def _description(model: Model, files: Mapping[str, bytes], licence: str | None) -> dict[str, Any]:
+def _description(model: Model, files: Mapping[str, bytes], facts: Facts) -> dict[str, Any]:
     def file(name: str) -> dict[str, str]:
         return {"source": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
@@ -106,9 +119,9 @@ def _description(model: Model, files: Mapping[str, bytes], licence: str | None) 
         "name": _title(model),
         "description": "Foreground probability and flow of objects (cells, nuclei, organelles) in "
         "2D microscope images. Finding objects in these maps is not part of this package.",
-        "authors": [{"name": "The pancyte developers"}],
+        "authors": [{"name": name} for name in facts.authors or (_UNKNOWN,)],
         "cite": [_CITE],
-        **({} if licence is None else {"license": licence}),
+        **({} if facts.licence is None else {"license": facts.licence}),
         "tags": ["2d", "cells", "nuclei", "instance-segmentation", "pytorch", "pancyte"],
         "documentation": "README.md",
         "covers": ["cover.png"],
@@ -183,7 +196,10 @@ def _identifiers(names: Sequence[str]) -> list[str]:
     for index, name in enumerate(names):
         plain = _ODD.sub("_", name.lower()).strip("_")
         plain = plain if plain[:1].isalpha() else f"class_{plain or index}"
-        result.append(plain if plain not in result else f"{plain}_{index}")
+        numbered, number = plain, index
+        while numbered in result:
+            numbered, number = f"{plain}_{number}", number + 1
+        result.append(numbered)
     return result
 
 
@@ -247,8 +263,8 @@ pancyte does, with the same weights: `pancyte predict images -o out`.
 - {channels} channels. A gray image is repeated in all of them; channels that are missing are 0.
 - Intensities of any range: percentile {low:g} becomes 0 and {high:g} becomes 1, {together}, and
   what lies beyond {lowest:g} and {highest:g} is cut. Tiles have the range of the whole image.
-{nonzero}- Any height and width. Tiles of 512 pixels that share 96 with each neighbor, of which the
-  outer 36 count nothing, give nearly what the whole image would.
+{nonzero}{lone}- Any height and width. Tiles of 512 pixels that share 96 with each neighbor,
+  of which the outer 36 count nothing, give nearly what the whole image would.
 {diameter}
 ## Validation
 
@@ -257,11 +273,15 @@ pancyte does, with the same weights: `pancyte predict images -o out`.
 ## Licence and citation
 
 {licence}
-
-{cite} {repository}
+{trained}
+To cite the program: {cite} {repository}
 """
 _NONZERO: Final = """\
 - pancyte takes percentiles of the pixels that are not 0, for which the standard has no words.
+"""
+_LONE: Final = """\
+- pancyte sees an image of which one channel alone shows anything as gray, for which the standard
+  has no words: repeat that channel in all of them.
 """
 _DIAMETER: Final = """\
 - Objects with a diameter of about {:g} pixels. **Resize the image until they have**; pancyte
@@ -274,7 +294,7 @@ _ADVICE: Final = (
 _HEADING: Final = re.compile(r"#+ ")
 
 
-def _readme(model: Model, card: str | None, licence: str | None) -> str:
+def _readme(model: Model, facts: Facts) -> str:
     """Return what a user of the package needs to know, and the card of the model."""
     settings = model.task.preprocessing
     joint = settings.normalization == "joint"
@@ -289,13 +309,19 @@ def _readme(model: Model, card: str | None, licence: str | None) -> str:
         lowest=LOWEST,
         highest=HIGHEST,
         nonzero=_NONZERO if settings.percentiles_of == "nonzero" else "",
+        lone=_LONE if settings.lone_channel == "gray" else "",
         diameter="" if settings.diameter is None else _DIAMETER.format(settings.diameter),
         validation=_validation(model.manifest.get("provenance", {})),
-        licence=f"{licence}." if licence else "Ask whoever trained the model for its licence.",
+        licence=f"{facts.licence}."
+        if facts.licence
+        else "Ask whoever trained the model for its licence.",
+        trained="" if facts.authors else _NAMELESS,
         cite=_CITE["text"],
         repository=_CITE["url"],
     )
-    return text if card is None else f"{text}\n## Model card\n\n{_embedded(card)}"
+    if facts.card is None:
+        return text
+    return f"{text}\n## Model card\n\n{_embedded(facts.card)}"
 
 
 def _embedded(card: str) -> str:

@@ -206,6 +206,7 @@ def _describe(proto: Any, model: Model) -> None:  # noqa: ANN401 - a message of 
                 "percentiles_of": preprocessing.percentiles_of,
                 "channels": preprocessing.normalization,
                 "clip": [LOWEST, HIGHEST],
+                "lone_channel": preprocessing.lone_channel,
             }
         ),
         "outputs": json.dumps(
@@ -239,7 +240,8 @@ def _compare(content: bytes, model: Model) -> float | None:
             if not difference <= TOLERANCE * max(1.0, float(np.abs(other).max())):
                 msg = (
                     f"The ONNX network of {model.name} differs from the model by {difference:.2g}, "
-                    f"where at most {TOLERANCE} is expected, so that nothing was written. Try "
+                    f"where at most {TOLERANCE} is expected, relative to the largest value where "
+                    "that is above 1, so that nothing was written. Try "
                     "another version of torch or onnxruntime."
                 )
                 raise PancyteError(msg)
