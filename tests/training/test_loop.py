@@ -60,6 +60,18 @@ def run(state: TrainingState, task: EdgeTask, **options: object) -> list[EpochRe
     return list(fit(task, state, stream, settings=settings, epoch_steps=4, **options))
 
 
+def test_a_report_is_the_mean_of_the_steps_since_the_last_one() -> None:
+    """A time limit may move the end, so that an epoch is reported in two parts."""
+    task = EdgeTask()
+    state = new_state(task, 6)
+    first = run(state, task, stream=batches(distinct=1))
+    assert [report.step for report in first] == [4, 6]
+    state.steps = 7
+    (rest,) = run(state, task, stream=batches(distinct=1))
+    assert rest.step == 7
+    assert rest.losses["total"] > 0.8 * first[-1].losses["total"]
+
+
 def test_fit_overfits_one_batch() -> None:
     task = EdgeTask()
     state = new_state(task, 40)

@@ -73,7 +73,9 @@ class TrainingState:
     spread: SpreadNetwork | None = None
     """Runs the network on a share of each batch; None where this process is alone."""
     sums: dict[str, float] = field(default_factory=dict)
-    """Sum of each loss term over the steps of the epoch under way."""
+    """Sum of each loss term since the last report."""
+    summed: int = 0
+    """Steps that are in ``sums``; fewer than an epoch has where a limit moved the end."""
 
     @property
     def saved_network(self) -> nn.Module:
@@ -95,6 +97,7 @@ class TrainingState:
             "step": self.step,
             "progress": self.progress,
             "sums": dict(self.sums),
+            "summed": self.summed,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -106,6 +109,7 @@ class TrainingState:
         self.scaler.load_state_dict(state["scaler"])
         self.steps, self.step = state["steps"], state["step"]
         self.progress, self.sums = state["progress"], dict(state["sums"])
+        self.summed = int(state.get("summed", 0))
         torch.set_rng_state(state["random"]["cpu"])
         if "cuda" in state["random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["random"]["cuda"])
@@ -186,6 +190,7 @@ def fit(
             _step(state, settings)
             for name, value in terms.items():
                 state.sums[name] = state.sums.get(name, 0.0) + value
+            state.summed += 1
         yield _report(state, epoch_steps, rate=rate, seconds=time.perf_counter() - started)
 
 
@@ -248,9 +253,8 @@ def _step(state: TrainingState, settings: Optimization) -> None:
 
 def _report(state: TrainingState, epoch_steps: int, *, rate: float, seconds: float) -> EpochReport:
     epoch = math.ceil(state.step / epoch_steps)
-    count = state.step - (epoch - 1) * epoch_steps
-    losses = {name: total / count for name, total in state.sums.items()}
-    state.sums = {}
+    losses = {name: total / max(state.summed, 1) for name, total in state.sums.items()}
+    state.sums, state.summed = {}, 0
     return EpochReport(
         epoch=epoch, step=state.step, losses=losses, learning_rate=rate, seconds=seconds
     )
