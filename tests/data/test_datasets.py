@@ -202,6 +202,8 @@ def test_objects_come_at_the_diameter_of_the_network(records) -> None:
     assert np.median(data.object_diameters(30)) == pytest.approx(12.0, rel=0.1)
     jittered = dataset(records, spatial=replace(NO_SPATIAL, scale=(2.0, 2.0)))
     assert np.median(jittered.object_diameters(30)) == pytest.approx(24.0, rel=0.1)
+    as_usual = jittered.object_diameters(30, draw_matrix=data.draw_matrix)
+    np.testing.assert_array_equal(as_usual, data.object_diameters(30))
     native = dataset(records[2:], task=FlowTask(preprocessing=Preprocessing(diameter=None)),
                      spatial=NO_SPATIAL)  # fmt: skip
     assert np.median(native.object_diameters(1)) == pytest.approx(24.0, rel=0.2)

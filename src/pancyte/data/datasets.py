@@ -207,13 +207,18 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         targets = self.task.encode(sample.labels, sample.valid)
         return {"image": np.ascontiguousarray(image), **targets}
 
-    def object_diameters(self, num_samples: int = 256) -> npt.NDArray[np.float64]:
+    def object_diameters(
+        self, num_samples: int = 256, *, draw_matrix: DrawMatrix | None = None
+    ) -> npt.NDArray[np.float64]:
         """Return the diameters of objects, in pixels of the network's input, that training shows.
 
         Parameters
         ----------
         num_samples
             Number of patches whose images are looked at, the first ones of the training.
+        draw_matrix
+            Magnifies patches instead of that of the training, some of which may show objects only
+            for their size; None is that of the training.
 
         Returns
         -------
@@ -223,17 +228,22 @@ class PatchDataset(Dataset[Patch | PancyteError]):
         diameters = []
         length = self.draws_per_epoch if self.sampling.order == "epoch" else num_samples
         for key in (divmod(index, length) for index in range(num_samples)):
-            loaded, window = self._draw(key, sample_generator(self.seed, *key))
+            generator = sample_generator(self.seed, *key)
+            loaded, window = self._draw(key, generator, draw_matrix)
             diameters.append(loaded.diameters / np.sqrt(abs(np.linalg.det(window.matrix))))
         # The workers read images for themselves; here they would only take memory.
         self.cache.clear()
         return np.concatenate(diameters)
 
     def _draw(
-        self, key: tuple[int, int], generator: np.random.Generator
+        self,
+        key: tuple[int, int],
+        generator: np.random.Generator,
+        draw_matrix: DrawMatrix | None = None,
     ) -> tuple[LoadedRecord, Window]:
         loaded = self._load(self._place(key, generator))
-        matrix = np.eye(2) if self.draw_matrix is None else self.draw_matrix(generator)
+        draw = draw_matrix or self.draw_matrix
+        matrix = np.eye(2) if draw is None else draw(generator)
         window = place_window(
             loaded,
             matrix / loaded.magnification(self.task.preprocessing.diameter),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 
 from pancyte import runtime
+from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
 from pancyte.errors import ConfigError
 from pancyte.nn.encoders import STRIDE
@@ -308,7 +310,9 @@ def _open_trackers(config: TrainConfig, *, last_step: int) -> tuple[Tracker, ...
 
 
 def _provenance(session: _Session, data: TrainingData, network: nn.Module) -> dict[str, Any]:
-    diameters = data.main.object_diameters()
+    # Patches of a wide scale show objects to be measured, and not to be outlined.
+    usual = replace(session.config.spatial, wide_probability=0.0)
+    diameters = data.main.object_diameters(draw_matrix=partial(draw_matrix, usual))
     low, middle, high = np.percentile(diameters, (1, 50, 99)) if len(diameters) else (0.0,) * 3
     sources = sorted({record.source for record in data.training if record.source})
     settings = to_mapping(session.config)
@@ -320,7 +324,7 @@ def _provenance(session: _Session, data: TrainingData, network: nn.Module) -> di
         "images": len(data.training),
         "sources": sources,
         "modalities": sorted({record.modality for record in data.training if record.modality}),
-        # Pixels of the network's input: outside of this range the model has seen nothing.
+        # Pixels of the network's input: objects of other sizes are not outlined well.
         "diameters": [round(float(value), 1) for value in (low, middle, high)],
         **own,
         "training": settings,
