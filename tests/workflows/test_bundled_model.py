@@ -99,11 +99,16 @@ def test_cells_are_found(run) -> None:
     f1 = {row.image: row.matching for row in result.rows}
     assert len(f1) == 5
     half = int(np.argmin(np.abs(result.summary.thresholds - 0.5)))
-    assert result.summary.micro["f1"][half] >= 0.5
-    # The bacteria are known failures (docs/models), which is no reason to let these slip.
-    scores = {Path(name).stem: scores_f1(matching)[half] for name, matching in f1.items()}
-    assert scores["fluo_tissue_nuclei"] >= 0.7
-    assert scores["histology_multiclass"] >= 0.55
+    assert result.summary.micro["f1"][half] >= 0.68
+    least = {
+        "ecoli_microcolony": 0.8,
+        "ecoli_mother_machine": 0.5,
+        "fluo_tissue_nuclei": 0.75,
+        "histology_multiclass": 0.6,
+        "phase_contrast_hela": 0.55,
+    }
+    for name, matching in f1.items():
+        assert scores_f1(matching)[half] >= least[Path(name).stem], name
 
 
 def test_the_same_in_python(run) -> None:
