@@ -69,7 +69,8 @@ def test_it_works_offline_and_loads_only_what_it_needs(run) -> None:
 def test_every_image_has_labels_and_an_overlay(run) -> None:
     out, _ = run
     expected = {f"{name}{end}" for name in NAMES for end in ("_labels.tif", "_overlay.png")}
-    assert {path.name for path in out.iterdir()} == expected | {"objects.csv", "run.json"}
+    tables = {"objects.csv", "images.csv", "run.json"}
+    assert {path.name for path in out.iterdir()} == expected | tables
     for name in NAMES:
         image = tifffile.imread(ROOT / f"examples/images/{name}.tif")
         labels = read_labels(out / f"{name}_labels.tif")
