@@ -153,10 +153,14 @@ class StridedConv(nn.Conv2d):
     """A convolution of stride 2 padded as TensorFlow does it for inputs of even size.
 
     The padding is (kernel - 2) in all, the odd pixel of it behind: one pixel off from PyTorch's.
+    With a filter for each channel, it is learned in float32 on a CPU, as :class:`DepthwiseConv`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, Y, X) to (B, C', Y/2, X/2)."""
+        return _learn_in_float32(self._convolve, x) if self.groups > 1 else self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         total = self.kernel_size[0] - 2
         before, after = total // 2, total - total // 2
         mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
@@ -165,44 +169,14 @@ class StridedConv(nn.Conv2d):
 
 
 class DepthwiseConv(nn.Conv2d):
-    """A filter of stride 1 for each channel, learned in float32 on a CPU.
+    """A convolution of stride 1 with a filter for each channel, learned in float32 on a CPU.
 
     The gradient of a depthwise convolution in bfloat16 takes up to twelve times that in float32
     there, and was half of a training step.
     """
 
-    def __init__(self, channels: int, *, kernel: int, padding: Padding) -> None:
-        super().__init__(
-            channels,
-            channels,
-            kernel,
-            padding=kernel // 2,
-            groups=channels,
-            bias=False,
-            padding_mode=padding,
-        )
-
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, Y, X) to (B, C, Y, X)."""
-        return _learn_in_float32(super().forward, x)
-
-
-class StridedDepthwiseConv(StridedConv):
-    """A filter of stride 2 for each channel, learned in float32 as :class:`DepthwiseConv`."""
-
-    def __init__(self, channels: int, *, kernel: int, padding: Padding) -> None:
-        super().__init__(
-            channels,
-            channels,
-            kernel,
-            stride=2,
-            groups=channels,
-            bias=False,
-            padding_mode=padding,
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, Y, X) to (B, C, Y/2, X/2)."""
         return _learn_in_float32(super().forward, x)
 
 
@@ -215,9 +189,17 @@ def _learn_in_float32(convolve: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
 
 
 def _depthwise(channels: int, *, kernel: int, stride: int, padding: Padding) -> nn.Conv2d:
-    if stride == 1:
-        return DepthwiseConv(channels, kernel=kernel, padding=padding)
-    return StridedDepthwiseConv(channels, kernel=kernel, padding=padding)
+    kind, around = (DepthwiseConv, kernel // 2) if stride == 1 else (StridedConv, 0)
+    return kind(
+        channels,
+        channels,
+        kernel,
+        stride=stride,
+        padding=around,
+        groups=channels,
+        bias=False,
+        padding_mode=padding,
+    )
 
 
 def _pointwise(in_channels: int, out_channels: int) -> nn.Conv2d:
