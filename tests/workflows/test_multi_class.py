@@ -262,7 +262,8 @@ def test_nuclei_in_cells_from_files_to_scores_of_each_class(tmp_path, caplog):
     assert all(row["parent"] == row["label"] for row in paired)
     ratios = np.array([float(row["area_ratio"]) for row in paired])
     # That the lone nuclei are orphans is not asked for here: after so few steps the network draws a
-    # cell around each of them, which may be hardly larger. What linking says of orphans is tested on maps that are known.
+    # cell around each of them, which may be hardly larger. What linking says of orphans is tested
+    # on maps that are known.
     assert len(paired) > 0.8 * len(nuclei)
     assert ratios.min() > 0
     assert np.percentile(ratios, 75) < 0.8
