@@ -110,7 +110,7 @@ def bright(*, quantitative: bool) -> Callable[[Shape, np.random.Generator], Draw
 
 
 def nuclei(where: str) -> Callable[[Shape, np.random.Generator], Drawn]:
-    return partial(scene, partial(any_nuclei, scene=where), draw_hard_nuclei)
+    return partial(scene, partial(any_nuclei, place=where), draw_hard_nuclei)
 
 
 def negative(subject: str) -> Callable[[Shape, np.random.Generator], Drawn]:

@@ -15,7 +15,7 @@ from pancyte.data.synthetic.adherent import draw_adherent, draw_bright
 from pancyte.data.synthetic.cells import draw_suspension, draw_yeast
 from pancyte.data.synthetic.histology import draw_histology
 from pancyte.data.synthetic.membranes import draw_membranes
-from pancyte.data.synthetic.negatives import draw_negative
+from pancyte.data.synthetic.negatives import Negative, draw_negative
 from pancyte.data.synthetic.nuclei import draw_hard_nuclei
 from pancyte.data.synthetic.outlines import SMALLEST
 from pancyte.ops.labels import keep_largest_component
@@ -27,7 +27,7 @@ SCENES = {
     "adherent": (partial(choices.any_adherent, contrast="dic"), draw_adherent),
     "quantitative": (partial(choices.any_bright, quantitative=True), draw_bright),
     "stained": (partial(choices.any_bright, quantitative=False), draw_bright),
-    "nuclei": (partial(choices.any_nuclei, scene="tissue"), draw_hard_nuclei),
+    "nuclei": (partial(choices.any_nuclei, place="tissue"), draw_hard_nuclei),
     "histology": (choices.any_histology, draw_histology),
     "negative": (partial(choices.any_negative, subject="well"), draw_negative),
 }
@@ -41,10 +41,11 @@ drawn_scenes = pytest.mark.parametrize(("choose", "draw"), SCENES.values(), ids=
 def test_objects_are_numbered_and_of_one_piece(choose, draw, seed):
     generator = np.random.default_rng(seed)
     scene = choose((64, 80), generator)
+    shape = scene.shape if isinstance(scene, Negative) else scene.scene.shape
     image, labels = draw(scene, generator)
 
     assert image.dtype in (np.uint8, np.uint16)
-    assert image.shape[1:] == labels.shape == scene.shape
+    assert image.shape[1:] == labels.shape == shape
     assert image.shape[0] in (1, 2, 3)
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(np.unique([0, *labels.flat]), np.arange(labels.max() + 1))

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from pancyte.data.synthetic.histology import Histology, draw_histology
+from pancyte.data.synthetic.scene import Scene
 
 
 @pytest.mark.parametrize("epithelium", [0.0, 0.5, 1.0])
 def test_nuclei_are_darker_and_bluer_than_what_is_between(epithelium):
-    scene = Histology(shape=(150, 160), diameter=20.0, epithelium=epithelium)
+    scene = Histology(scene=Scene(shape=(150, 160), diameter=20.0), epithelium=epithelium)
     for seed in range(2):
         image, labels = draw_histology(scene, np.random.default_rng(seed))
         inside, outside = (image[:, where].mean(axis=1) for where in (labels > 0, labels == 0))
@@ -22,7 +23,7 @@ def test_nuclei_are_darker_and_bluer_than_what_is_between(epithelium):
 
 def test_a_camera_without_colors_gives_one_channel():
     image, labels = draw_histology(
-        Histology(shape=(64, 64), gray=True, diameter=15.0), np.random.default_rng(1)
+        Histology(scene=Scene(shape=(64, 64), diameter=15.0), gray=True), np.random.default_rng(1)
     )
 
     assert image.shape == (1, 64, 64)
@@ -32,5 +33,3 @@ def test_a_camera_without_colors_gives_one_channel():
 def test_a_setting_out_of_range_is_told():
     with pytest.raises(ValueError, match="Expected epithelium from 0 to 1, but got 3"):
         Histology(epithelium=3.0)
-    with pytest.raises(ValueError, match="Expected cover from 0 to 1, but got -1"):
-        Histology(cover=-1.0)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -11,11 +10,8 @@ from tests.strategies import SEEDS
 
 from pancyte.data.synthetic.territory import (
     Blob,
-    check_scene,
     compete,
-    cut,
     draw_bend,
-    draw_sizes,
     lattice,
     smooth_noise,
     sprinkle,
@@ -100,37 +96,3 @@ def test_a_bend_has_the_height_that_is_asked_for():
     along = draw_bend((300, 300), grain=4.0, height=3.0, generator=rng())
     for axis in along:
         assert_allclose(axis.std(), 3.0, rtol=0.15)
-
-
-def test_sizes_are_about_their_median():
-    sizes = draw_sizes(2000, 20.0, 0.3, rng())
-
-    assert_allclose(np.median(sizes), 20.0, rtol=0.05)
-    assert sizes.max() <= 20.0 * math.exp(0.75) + 1e-9
-
-
-def test_a_field_of_view_cuts_what_lies_at_its_border():
-    labels = np.zeros((40, 40), np.int32)
-    labels[4:14, 18:28] = 7  # half inside of the field that begins at 10
-    labels[20:26, 20:26] = 3
-    labels[28:32, 8:11] = 9  # leaves a crumb
-    shown = cut(labels, 10, (20, 20))
-
-    expected = np.zeros((20, 20), np.int32)
-    expected[:4, 8:18] = 2
-    expected[10:16, 10:16] = 1
-    assert_array_equal(shown, expected)
-
-
-@pytest.mark.parametrize(
-    ("shape", "diameter", "spread", "cover", "message"),
-    [
-        ((15, 90), 20.0, 0.1, 0.5, "Expected shape from 16 to inf, but got 15"),
-        ((64, 64), 4.0, 0.1, 0.5, "Expected diameter from 5 to 400, but got 4"),
-        ((64, 64), 20.0, 0.7, 0.5, "Expected spread from 0 to 0.6, but got 0.7"),
-        ((64, 64), 20.0, 0.1, 1.5, "Expected cover from 0 to 1, but got 1.5"),
-    ],
-)
-def test_settings_out_of_range_are_told(shape, diameter, spread, cover, message):
-    with pytest.raises(ValueError, match=message):
-        check_scene(shape, diameter, spread, cover)

@@ -18,15 +18,13 @@ from scipy.ndimage import gaussian_filter
 
 from pancyte.data.synthetic.cells import debris
 from pancyte.data.synthetic.optics import Contrast, Exposed, expose, fluoresce, transmit
+from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
     Plane,
     Territory,
-    check_scene,
     compete,
-    cut,
     draw_bend,
-    draw_sizes,
     smooth_noise,
     sprinkle,
 )
@@ -42,43 +40,25 @@ _NOISE = {"clear": (0.004, 0.06), "quantitative": (0.0015, 0.02), "stained": (0.
 class AdherentCells:
     """Flat cells in transmitted light, some rounded up, with dirt that is not labelled."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 50.0
-    """Median diameter of a cell in pixels."""
-    spread: float = 0.25
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.4
-    """Part of the image that cells cover, about, 0 to 1."""
+    scene: Scene = Scene(diameter=50.0, spread=0.25, cover=0.4)
+    """The diameter is that of a cell in pixels."""
     contrast: Contrast = "phase"
     """Of the microscope."""
     form: Literal["spread", "spindle", "sheet"] = "spread"
     """Irregular cells with processes, long thin ones, or cells that grow side by side."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 @params
 class BrightCells:
     """Cells brighter than the background: quantitative phase, or a stain of the cytoplasm."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 40.0
-    """Median diameter of a cell in pixels."""
-    spread: float = 0.25
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.4
-    """Part of the image that cells cover, about, 0 to 1."""
+    scene: Scene = Scene(diameter=40.0, spread=0.25, cover=0.4)
+    """The diameter is that of a cell in pixels."""
     appearance: Literal["quantitative", "stain", "stain-and-nuclei"] = "stain"
     """Thickness of the cell, a stain of the cytoplasm in one channel, or that and a stain of the
     nuclei in a second one."""
     form: Literal["spread", "spindle", "sheet"] = "spread"
     """As of :class:`AdherentCells`."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 def draw_adherent(
@@ -99,10 +79,9 @@ def draw_adherent(
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
+    shape = settings.scene.larger
     cells, nuclei, rounded = _cells(shape, settings, generator)
-    diameter = settings.diameter
+    diameter = settings.scene.diameter
     phase = _flat(cells, nuclei, diameter, generator) * ~rounded
     ball = np.clip(1.0 - cells.level**2, 0.0, 1.0) ** 0.5
     ball *= 1.0 + generator.uniform(0.02, 0.3) * smooth_noise(shape, 1.2, generator)
@@ -112,10 +91,10 @@ def draw_adherent(
     light = transmit(
         phase, generator, contrast=settings.contrast, size=0.7 * diameter, defocus=(0.01, 0.06)
     )
-    inside = light[margin:-margin, margin:-margin]
+    inside = light[settings.scene.window]
     inside = np.clip(inside, 0.0, np.percentile(inside, 99.9) * 1.1)
     exposed = expose(inside[None], generator, noise=_NOISE["clear"], uneven=generator.random())
-    return exposed, cut(cells.labels, margin, settings.shape)
+    return exposed, settings.scene.cut(cells.labels)
 
 
 def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
@@ -135,9 +114,8 @@ def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[
     labels : IntArray of shape (Y, X)
         Ids 1..n of whole cells, each one component.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
-    diameter = settings.diameter
+    shape = settings.scene.larger
+    diameter = settings.scene.diameter
     cells, nuclei, rounded = _cells(shape, settings, generator)
     values = _values(cells, generator, spread=generator.uniform(0.1, 0.45))
     if settings.appearance == "quantitative":
@@ -162,17 +140,17 @@ def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[
             second = fluoresce(spots, generator, blur=blur, size=diameter)
             channels = np.concatenate([channels, second[None]])[:: generator.choice([-1, 1])]
         noise = _NOISE["stained"]
-    window = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    window = (slice(None), *settings.scene.window)
     exposed = expose(channels[window], generator, noise=noise, uneven=generator.random())
-    return exposed, cut(cells.labels, margin, settings.shape)
+    return exposed, settings.scene.cut(cells.labels)
 
 
 def _cells(
     shape: tuple[int, int], settings: AdherentCells | BrightCells, generator: np.random.Generator
 ) -> tuple[Territory, Plane, BoolArray]:
     """Return the outlines, nuclei from 0 to 1, and where cells have rounded up (Y, X)."""
-    diameter = settings.diameter
-    count = max(1, round(settings.cover * math.prod(shape) / (0.785 * diameter**2)))
+    diameter = settings.scene.diameter
+    count = settings.scene.count()
     apart = {"spread": 0.75, "spindle": 0.55, "sheet": 0.85}[settings.form]
     points = sprinkle(
         shape,
@@ -181,7 +159,7 @@ def _cells(
         grouped=generator.uniform(0.3, 0.95),
         generator=generator,
     )
-    sizes = draw_sizes(len(points), diameter, settings.spread, generator)
+    sizes = settings.scene.draw_diameters(len(points), generator)
     along = generator.uniform(0.0, math.pi)
     ordered = generator.random() < 0.5
     share = generator.uniform(0.0, 0.3) if generator.random() < 0.7 else 0.0

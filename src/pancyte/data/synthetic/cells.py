@@ -15,14 +15,12 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from pancyte.data.synthetic.optics import Contrast, Exposed, expose, transmit
+from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
     Plane,
     Territory,
-    check_scene,
     compete,
-    cut,
-    draw_sizes,
     smooth_noise,
     sprinkle,
     without_slivers,
@@ -39,41 +37,23 @@ _NOISE = (0.005, 0.09)
 class SuspensionCells:
     """Round cells that float or have settled, alone, in pairs and in clusters, with debris."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 30.0
-    """Median diameter of a cell in pixels."""
-    spread: float = 0.12
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.25
-    """Part of the image that cells cover, about, 0 to 1."""
+    scene: Scene = Scene(diameter=30.0, spread=0.12, cover=0.25)
+    """The diameter is that of a cell in pixels."""
     contrast: Contrast = "brightfield"
     """Of the microscope."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 @params
 class Yeast:
     """Mothers and buds that touch, in colonies."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 28.0
-    """Median diameter of a mother in pixels."""
-    spread: float = 0.12
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.25
-    """Part of the image that cells cover, about, 0 to 1."""
+    scene: Scene = Scene(diameter=28.0, spread=0.12, cover=0.25)
+    """The diameter is that of a mother in pixels."""
     contrast: Contrast = "phase"
     """Of the microscope."""
     device: Literal["none", "traps", "walls"] = "none"
     """What of a microfluidic device is in the image: nothing, pairs of pillars that hold cells, or
     walls. None of it is labelled."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 def draw_suspension(
@@ -94,14 +74,13 @@ def draw_suspension(
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
+    shape = settings.scene.larger
     grouped = generator.uniform(0.0, 0.9)
     blobs = _round_blobs(shape, settings, generator, grouped=grouped)
     drops = compete(shape, blobs, generator)
     phase = _drops(drops, generator, height=generator.uniform(1.2, 5.0))
-    phase += _grains(drops, settings.diameter, generator)
-    phase += debris(shape, settings.diameter, generator, free=drops.labels == 0)
+    phase += _grains(drops, settings.scene.diameter, generator)
+    phase += debris(shape, settings.scene.diameter, generator, free=drops.labels == 0)
     return _finish(phase, drops.labels, settings, generator)
 
 
@@ -121,28 +100,28 @@ def draw_yeast(settings: Yeast, generator: np.random.Generator) -> tuple[Exposed
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component; a bud is an object of its own.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
+    shape = settings.scene.larger
     device = np.zeros(shape)
     if settings.device == "traps":
         device, points = _traps(shape, settings, generator)
         mothers = [_mother(point, settings, generator) for point in points]
     else:
         if settings.device == "walls":
-            device = _device_walls(shape, settings.diameter, generator)
+            device = _device_walls(shape, settings.scene.diameter, generator)
         mothers = _round_blobs(shape, settings, generator, grouped=generator.uniform(0.5, 0.97))
     blobs = _with_buds(mothers, generator)
     drops = compete(shape, blobs, generator)
     labels = without_slivers(np.where(device > 0.3, 0, drops.labels), blobs)
     cells = Territory(labels, np.where(labels > 0, drops.level, 1.0), drops.wall * (labels > 0))
     phase = _drops(cells, generator, height=generator.uniform(0.8, 2.8))
-    rim = generator.uniform(0.02, 0.05) * settings.diameter + 0.6
+    rim = generator.uniform(0.02, 0.05) * settings.scene.diameter + 0.6
     phase += generator.uniform(0.1, 0.8) * np.exp(-(((cells.wall - rim) / rim) ** 2)) * (labels > 0)
-    phase += _grains(cells, settings.diameter, generator)
+    phase += _grains(cells, settings.scene.diameter, generator)
     phase -= _vacuoles(blobs, cells, generator) * generator.uniform(0.2, 0.9)
     phase += generator.uniform(1.0, 3.5) * device
     if generator.random() < 0.5:
-        phase += debris(shape, settings.diameter, generator, free=(labels == 0) & (device < 0.1))
+        free = (labels == 0) & (device < 0.1)
+        phase += debris(shape, settings.scene.diameter, generator, free=free)
     return _finish(phase, labels, settings, generator)
 
 
@@ -174,16 +153,15 @@ def _finish(
     generator: np.random.Generator,
 ) -> tuple[Exposed, IntArray]:
     """Look through the microscope, and cut out what it shows."""
-    light = transmit(phase, generator, contrast=settings.contrast, size=settings.diameter)
-    drift = 0.01 * smooth_noise(light.shape, settings.diameter, generator)
+    light = transmit(phase, generator, contrast=settings.contrast, size=settings.scene.diameter)
+    drift = 0.01 * smooth_noise(light.shape, settings.scene.diameter, generator)
     light = np.maximum(light + drift, 0.0)
     if settings.contrast == "phase" and generator.random() < 0.5:
         light = light**0.7
-    margin = round(settings.diameter)
-    inside = light[margin:-margin, margin:-margin]
+    inside = light[settings.scene.window]
     inside = np.clip(inside, 0.0, np.percentile(inside, 99.9) * 1.2)
     exposed = expose(inside[None], generator, noise=_NOISE, uneven=generator.uniform(0.0, 1.0))
-    return exposed, cut(labels, margin, settings.shape)
+    return exposed, settings.scene.cut(labels)
 
 
 def _round_blobs(
@@ -193,10 +171,10 @@ def _round_blobs(
     *,
     grouped: float,
 ) -> list[Blob]:
-    count = max(3, round(settings.cover * math.prod(shape) / (0.785 * settings.diameter**2)))
-    distance = settings.diameter * generator.uniform(0.8, 0.95)
+    count = settings.scene.count(least=3)
+    distance = settings.scene.diameter * generator.uniform(0.8, 0.95)
     points = sprinkle(shape, count, distance=distance, grouped=grouped, generator=generator)
-    sizes = draw_sizes(len(points), settings.diameter, settings.spread, generator)
+    sizes = settings.scene.draw_diameters(len(points), generator)
     longest = 1.1 if isinstance(settings, SuspensionCells) else generator.uniform(1.05, 1.6)
     return [
         Blob(
@@ -211,7 +189,7 @@ def _round_blobs(
 
 
 def _mother(point: tuple[float, float], settings: Yeast, generator: np.random.Generator) -> Blob:
-    size = float(draw_sizes(1, settings.diameter, settings.spread, generator)[0])
+    size = float(settings.scene.draw_diameters(1, generator)[0])
     turn = generator.uniform(0.0, math.pi)
     return Blob(point, size, generator.uniform(1.0, 1.25), turn, 0.015)
 
@@ -270,10 +248,10 @@ def _traps(
     shape: tuple[int, int], settings: Yeast, generator: np.random.Generator
 ) -> tuple[Plane, list[tuple[float, float]]]:
     """Return the pillars of traps, 0 to 1, and where cells lie between them."""
-    size = settings.diameter * generator.uniform(0.7, 1.3)
+    size = settings.scene.diameter * generator.uniform(0.7, 1.3)
     aspect = generator.uniform(1.35, 2.3)  # as round as cells, they would look like some
-    gap = 0.5 * settings.diameter + size * 0.55
-    step = settings.diameter * generator.uniform(4.0, 6.0)
+    gap = 0.5 * settings.scene.diameter + size * 0.55
+    step = settings.scene.diameter * generator.uniform(4.0, 6.0)
     tilt = generator.uniform(-0.9, 0.9)
     turn = generator.uniform(0.0, math.pi)
     across = np.array([math.cos(turn), math.sin(turn)])
@@ -286,9 +264,10 @@ def _traps(
                 place = middle + side * gap * across
                 pillars.append(Blob((place[0], place[1]), size, aspect, turn + side * tilt, 0.01))
             for _ in range(generator.integers(0, 4)):
-                move = 0.8 * settings.diameter * generator.standard_normal(2)
+                move = 0.8 * settings.scene.diameter * generator.standard_normal(2)
                 point = float(y + move[0]), float(x + move[1])
-                if all(math.dist(point, other) > 0.75 * settings.diameter for other in points):
+                apart = 0.75 * settings.scene.diameter
+                if all(math.dist(point, other) > apart for other in points):
                     points.append(point)
     solid = compete(shape, pillars, generator)
     return np.clip(solid.wall / 2.0, 0.0, 1.0), points

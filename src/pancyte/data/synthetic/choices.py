@@ -10,6 +10,7 @@ from pancyte.data.synthetic.histology import Histology
 from pancyte.data.synthetic.membranes import Membranes
 from pancyte.data.synthetic.negatives import Negative, Subject
 from pancyte.data.synthetic.nuclei import HardNuclei
+from pancyte.data.synthetic.scene import Scene
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +59,12 @@ def any_membranes(
     shape, diameter = any_scene(shape, generator, least=11.0, most=100.0)
     part = generator.random() < 0.35
     return Membranes(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.05, 0.35),
-        cover=generator.uniform(0.2, 0.9) if part else 1.0,
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.05, 0.35),
+            cover=generator.uniform(0.2, 0.9) if part else 1.0,
+        ),
         appearance=appearance,
     )
 
@@ -72,10 +75,12 @@ def any_suspension(
     """Draw settings of round cells; parameters as of :class:`SuspensionCells`."""
     shape, diameter = any_scene(shape, generator, least=8.0, most=100.0)
     return SuspensionCells(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.03, 0.3),
-        cover=0.03 * 20.0 ** generator.random(),
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.03, 0.3),
+            cover=0.03 * 20.0 ** generator.random(),
+        ),
         contrast=contrast,
     )
 
@@ -87,10 +92,12 @@ def any_yeast(
     shape, diameter = any_scene(shape, generator, least=9.0, most=90.0)
     draw = generator.random()
     return Yeast(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.03, 0.25),
-        cover=0.03 * 20.0 ** generator.random(),
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.03, 0.25),
+            cover=0.03 * 20.0 ** generator.random(),
+        ),
         contrast=contrast,
         device="traps" if draw < 0.2 else "walls" if draw < 0.3 else "none",
     )
@@ -102,10 +109,12 @@ def any_adherent(
     """Draw settings of adherent cells; parameters as of :class:`AdherentCells`."""
     shape, diameter = any_scene(shape, generator, least=14.0, most=110.0)
     return AdherentCells(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.1, 0.4),
-        cover=generator.uniform(0.1, 0.9),
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.1, 0.4),
+            cover=generator.uniform(0.1, 0.9),
+        ),
         contrast=contrast,
         form=_FORMS[int(generator.integers(3))],
     )
@@ -120,10 +129,12 @@ def any_bright(
         "stain" if generator.random() < 0.6 else "stain-and-nuclei"
     )
     return BrightCells(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.1, 0.4),
-        cover=generator.uniform(0.08, 0.9),
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.1, 0.4),
+            cover=generator.uniform(0.08, 0.9),
+        ),
         appearance="quantitative" if quantitative else stain,
         form=_FORMS[int(generator.integers(3))],
     )
@@ -133,16 +144,18 @@ def any_nuclei(
     shape: tuple[int, int],
     generator: np.random.Generator,
     *,
-    scene: Literal["culture", "clusters", "tissue"],
+    place: Literal["culture", "clusters", "tissue"],
 ) -> HardNuclei:
     """Draw settings of nuclei; parameters as of :class:`HardNuclei`."""
     shape, diameter = any_scene(shape, generator, least=7.0, most=100.0)
     return HardNuclei(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.05, 0.4),
-        cover=0.02 * 30.0 ** generator.random(),
-        scene=scene,
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.05, 0.4),
+            cover=0.02 * 30.0 ** generator.random(),
+        ),
+        place=place,
         dim=bool(generator.random() < 0.25),
     )
 
@@ -151,10 +164,12 @@ def any_histology(shape: tuple[int, int], generator: np.random.Generator) -> His
     """Draw settings of a stained section; parameters as of :func:`any_scene`."""
     shape, diameter = any_scene(shape, generator, least=9.0, most=70.0)
     return Histology(
-        shape=shape,
-        diameter=diameter,
-        spread=generator.uniform(0.1, 0.35),
-        cover=0.06 * 8.0 ** generator.random(),
+        scene=Scene(
+            shape=shape,
+            diameter=diameter,
+            spread=generator.uniform(0.1, 0.35),
+            cover=0.06 * 8.0 ** generator.random(),
+        ),
         epithelium=generator.random(),
         gray=bool(generator.random() < 0.15),
     )

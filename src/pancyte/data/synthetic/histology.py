@@ -15,13 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
     Plane,
     Territory,
-    check_scene,
     compete,
-    cut,
     draw_bend,
     smooth_noise,
     sprinkle,
@@ -39,21 +38,15 @@ _EOSIN: Final = np.array([0.12, 0.90, 0.42])
 class Histology:
     """Nests of epithelium, stroma and lymphocytes."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 26.0
-    """Median diameter of an epithelial nucleus in pixels; others are smaller."""
-    spread: float = 0.2
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.3
-    """Part of the tissue that nuclei cover, about, 0 to 1."""
+    scene: Scene = Scene(diameter=26.0, spread=0.2, cover=0.3)
+    """The diameter is that of an epithelial nucleus in pixels; others are smaller. The
+    cover is that of the tissue."""
     epithelium: float = 0.5
     """Part of the image that is epithelium, 0 to 1; the rest is stroma."""
     gray: bool = False
     """Whether a camera without colors recorded it."""
 
     def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
         if not 0.0 <= self.epithelium <= 1.0:
             raise ValueError(f"Expected epithelium from 0 to 1, but got {self.epithelium}")
 
@@ -77,9 +70,8 @@ def draw_histology(
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
-    diameter = settings.diameter
+    shape = settings.scene.larger
+    diameter = settings.scene.diameter
     field = smooth_noise(shape, generator.uniform(2.0, 4.0) * diameter, generator)
     nests = field < np.quantile(field, settings.epithelium)
     gaps = _gaps(shape, diameter, generator)
@@ -98,11 +90,11 @@ def draw_histology(
     # The section is thicker here and thinner there.
     thick = 1.0 + 0.12 * smooth_noise(shape, 2.0 * diameter, generator)
     image = _scan(hematoxylin * thick, eosin * thick, generator)
-    window = (slice(None), slice(margin, -margin), slice(margin, -margin))
+    window = (slice(None), *settings.scene.window)
     image = image[window]
     if settings.gray:
         image = np.rint(image.mean(axis=0, keepdims=True)).astype(np.uint8)
-    return np.ascontiguousarray(image), cut(nuclei.labels, margin, settings.shape)
+    return np.ascontiguousarray(image), settings.scene.cut(nuclei.labels)
 
 
 def _blobs(
@@ -116,8 +108,8 @@ def _blobs(
 
     There are none in gaps (-1). The first value is that of the background.
     """
-    diameter = settings.diameter
-    count = max(1, round(settings.cover * math.prod(shape) / (0.6 * diameter**2)))
+    diameter = settings.scene.diameter
+    count = settings.scene.count(filling=0.6)
     points = sprinkle(
         shape,
         count,
@@ -125,7 +117,7 @@ def _blobs(
         grouped=generator.uniform(0.2, 0.8),
         generator=generator,
     )
-    sizes = diameter * np.exp(settings.spread * generator.standard_normal(len(points)))
+    sizes = diameter * np.exp(settings.scene.spread * generator.standard_normal(len(points)))
     immune = smooth_noise(shape, 2.0 * diameter, generator)
     inflamed = generator.uniform(0.3, 2.0)
     vesicular = generator.uniform(0.2, 1.0)

@@ -13,15 +13,13 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pancyte.data.synthetic.optics import Exposed, expose, fluoresce
+from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
     Plane,
     Territory,
-    check_scene,
     compete,
-    cut,
     draw_bend,
-    draw_sizes,
     lattice,
     smooth_noise,
 )
@@ -37,20 +35,11 @@ _NOISE = (0.008, 0.08)
 class Membranes:
     """Cells that fill the image or a part of it, parted by walls."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 36.0
-    """Median diameter of a cell in pixels."""
-    spread: float = 0.2
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 1.0
-    """Part of the image that is tissue, 0 to 1."""
+    scene: Scene = Scene(diameter=36.0, spread=0.2, cover=1.0)
+    """The diameter is that of a cell in pixels, the cover the part of the image that is tissue."""
     appearance: Literal["bright", "dark", "stained"] = "bright"
     """Bright walls in fluorescence, dark walls in bright field, or bright walls in one channel and
     nuclei in another."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 def draw_membranes(settings: Membranes, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
@@ -70,11 +59,10 @@ def draw_membranes(settings: Membranes, generator: np.random.Generator) -> tuple
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
+    shape = settings.scene.larger
     tissue = _tissue(shape, settings, generator)
-    walls = _walls(tissue, settings.diameter, generator)
-    inside = _cytoplasm(tissue, settings.diameter, generator)
+    walls = _walls(tissue, settings.scene.diameter, generator)
+    inside = _cytoplasm(tissue, settings.scene.diameter, generator)
     if settings.appearance == "dark":
         light = 1.0 - generator.uniform(0.25, 0.6) * gaussian_filter(
             walls, generator.uniform(0.5, 1.0)
@@ -87,32 +75,32 @@ def draw_membranes(settings: Membranes, generator: np.random.Generator) -> tuple
         image = np.maximum(light, 0.02)[None]
     else:
         stained = walls + generator.uniform(0.05, 1.0) * inside
-        blur = (0.6, 1.0 + 0.01 * settings.diameter)
-        image = fluoresce(stained, generator, blur=blur, size=settings.diameter)[None]
+        blur = (0.6, 1.0 + 0.01 * settings.scene.diameter)
+        image = fluoresce(stained, generator, blur=blur, size=settings.scene.diameter)[None]
         if settings.appearance == "stained":
             nuclei = (tissue.level < generator.uniform(0.4, 0.6)) & (tissue.labels > 0)
             spots = nuclei * (1.0 + 0.3 * smooth_noise(shape, 1.5, generator))
-            second = fluoresce(spots, generator, blur=(0.8, 1.5), size=settings.diameter)
+            second = fluoresce(spots, generator, blur=(0.8, 1.5), size=settings.scene.diameter)
             image = np.concatenate([image, second[None]])[:: generator.choice([-1, 1])]
-    window = (slice(None), *(slice(margin, margin + side) for side in settings.shape))
+    window = (slice(None), *settings.scene.window)
     exposed = expose(image[window], generator, noise=_NOISE)
-    return exposed, cut(tissue.labels, margin, settings.shape)
+    return exposed, settings.scene.cut(tissue.labels)
 
 
 def _tissue(
     shape: tuple[int, int], settings: Membranes, generator: np.random.Generator
 ) -> Territory:
-    diameter = settings.diameter
+    diameter = settings.scene.diameter
     points = lattice(
         shape, 0.95 * diameter, jitter=generator.uniform(0.08, 0.22), generator=generator
     )
-    if settings.cover < 1.0:
+    if settings.scene.cover < 1.0:
         field = smooth_noise(shape, 2.5 * diameter, generator)
         rows, columns = (
             np.clip(points[:, axis].astype(np.intp), 0, shape[axis] - 1) for axis in (0, 1)
         )
-        points = points[field[rows, columns] <= np.quantile(field, settings.cover)]
-    sizes = draw_sizes(len(points), diameter, settings.spread, generator)
+        points = points[field[rows, columns] <= np.quantile(field, settings.scene.cover)]
+    sizes = settings.scene.draw_diameters(len(points), generator)
     aspect = 1.0 + 1.2 * generator.random() ** 3
     turn = np.pi * generator.random()
     blobs = [

@@ -16,13 +16,11 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pancyte.data.synthetic.optics import Exposed, expose
+from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
     Plane,
-    check_scene,
     compete,
-    cut,
-    draw_sizes,
     smooth_noise,
     sprinkle,
 )
@@ -40,21 +38,12 @@ _LAYERS = 3
 class HardNuclei:
     """Nuclei in fluorescence."""
 
-    shape: tuple[int, int] = (256, 256)
-    """Height and width of the image in pixels."""
-    diameter: float = 24.0
-    """Median diameter of a nucleus in pixels."""
-    spread: float = 0.2
-    """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
-    cover: float = 0.25
-    """Part of the image that nuclei cover, about, 0 to 1."""
-    scene: Literal["culture", "clusters", "tissue"] = "culture"
+    scene: Scene = Scene(diameter=24.0, spread=0.2, cover=0.25)
+    """The diameter is that of a nucleus in pixels."""
+    place: Literal["culture", "clusters", "tissue"] = "culture"
     """Cells on a dish, some dividing; clusters of equal brightness; crowded and of any focus."""
     dim: bool = False
     """Whether there is little light and much noise."""
-
-    def __post_init__(self) -> None:
-        check_scene(self.shape, self.diameter, self.spread, self.cover)
 
 
 def draw_hard_nuclei(
@@ -75,9 +64,8 @@ def draw_hard_nuclei(
     labels : IntArray of shape (Y, X)
         Ids 1..n, each one component; the two halves of a division are two.
     """
-    margin = round(settings.diameter)
-    shape = settings.shape[0] + 2 * margin, settings.shape[1] + 2 * margin
-    diameter = settings.diameter
+    shape = settings.scene.larger
+    diameter = settings.scene.diameter
     blobs, bright = _blobs(shape, settings, generator)
     nuclei = compete(shape, blobs, generator)
     inside = nuclei.labels > 0
@@ -93,28 +81,28 @@ def draw_hard_nuclei(
     light *= 1.0 + generator.uniform(0.0, 0.3) * smooth_noise(shape, 3.0 * diameter, generator)
     if generator.random() < 0.15:  # too long an exposure
         light = np.minimum(light, np.quantile(light[inside], 0.4) if inside.any() else 1.0)
-    light = np.maximum(light[margin:-margin, margin:-margin], 0.0)
-    noise = _DIM_NOISE if settings.dim else _NOISE[settings.scene]
+    light = np.maximum(light[settings.scene.window], 0.0)
+    noise = _DIM_NOISE if settings.dim else _NOISE[settings.place]
     exposed = expose(light[None], generator, noise=noise, uneven=2.0 * generator.random())
-    return exposed, cut(nuclei.labels, margin, settings.shape)
+    return exposed, settings.scene.cut(nuclei.labels)
 
 
 def _blobs(
     shape: tuple[int, int], settings: HardNuclei, generator: np.random.Generator
 ) -> tuple[list[Blob], Plane]:
     """Return the nuclei, and the brightness of each, after one of the background."""
-    diameter, scene = settings.diameter, settings.scene
-    grouped = {"culture": 0.3, "clusters": 0.9, "tissue": 0.7}[scene]
-    apart = {"culture": 0.95, "clusters": 0.85, "tissue": 0.8}[scene]
-    count = max(1, round(settings.cover * math.prod(shape) / (0.785 * diameter**2)))
+    diameter, place = settings.scene.diameter, settings.place
+    grouped = {"culture": 0.3, "clusters": 0.9, "tissue": 0.7}[place]
+    apart = {"culture": 0.95, "clusters": 0.85, "tissue": 0.8}[place]
+    count = settings.scene.count()
     points = sprinkle(shape, count, distance=apart * diameter, grouped=grouped, generator=generator)
-    sizes = draw_sizes(len(points), diameter, settings.spread, generator)
-    widths = {"culture": (0.1, 0.7), "clusters": (0.0, 0.15), "tissue": (0.2, 0.6)}[scene]
+    sizes = settings.scene.draw_diameters(len(points), generator)
+    widths = {"culture": (0.1, 0.7), "clusters": (0.0, 0.15), "tissue": (0.2, 0.6)}[place]
     spread = generator.uniform(*widths)
-    longest = generator.uniform(1.2, 2.6 if scene == "tissue" else 1.8)
+    longest = generator.uniform(1.2, 2.6 if place == "tissue" else 1.8)
     along = generator.uniform(0.0, math.pi)
     turns = along + generator.uniform(0.1, 2.0) * generator.standard_normal(len(points))
-    dividing = generator.uniform(0.0, 0.12) if scene == "culture" else 0.0
+    dividing = generator.uniform(0.0, 0.12) if place == "culture" else 0.0
     roughness = generator.uniform(0.02, 0.07)
     blobs, bright = [], [0.0]
     for (y, x), size, turn in zip(points, sizes, turns, strict=True):
@@ -165,9 +153,9 @@ def _focused(
     stain: Plane, focus: IntArray, settings: HardNuclei, generator: np.random.Generator
 ) -> Plane:
     """Return the stain with nuclei in the layers of ``focus`` as sharp as their layer is."""
-    diameter = settings.diameter
+    diameter = settings.scene.diameter
     first = generator.uniform(0.5, 0.8 + 0.03 * diameter)
-    deep = {"culture": 0.04, "clusters": 0.05, "tissue": 0.12}[settings.scene]
+    deep = {"culture": 0.04, "clusters": 0.05, "tissue": 0.12}[settings.place]
     step = deep * diameter * generator.random()
     if step < 0.5:
         return np.asarray(gaussian_filter(stain, first))
@@ -179,10 +167,10 @@ def _focused(
 
 def _haze(light: Plane, settings: HardNuclei, generator: np.random.Generator) -> Plane:
     """Return the light from beyond the focus: a glow, ghosts of other nuclei, crumbs."""
-    shape, diameter = (light.shape[0], light.shape[1]), settings.diameter
+    shape, diameter = (light.shape[0], light.shape[1]), settings.scene.diameter
     haze = generator.uniform(0.02, 0.3) * np.ones(shape)
     haze += generator.uniform(0.0, 0.35) * gaussian_filter(light, 0.8 * diameter)
-    ghosts = {"culture": 0.2, "clusters": 0.2, "tissue": 0.8}[settings.scene]
+    ghosts = {"culture": 0.2, "clusters": 0.2, "tissue": 0.8}[settings.place]
     if generator.random() < ghosts:
         strength = generator.uniform(0.05, 0.3)
         far = gaussian_filter(np.roll(light, 3 * light.shape[0] // 7, axis=0), 0.3 * diameter)

@@ -15,15 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from pancyte.data.synthetic.outlines import SMALLEST
-from pancyte.data.synthetic.ranges import check_ranges
 from pancyte.ops.ids import map_ids
-from pancyte.ops.labels import (
-    fill_holes,
-    keep_largest_component,
-    make_consecutive,
-    remove_small,
-)
+from pancyte.ops.labels import keep_largest_component
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,25 +56,6 @@ class Territory:
     """0 in the center of the owner to the limit at its rim, and the limit outside."""
     wall: Plane
     """Distance to the owner's rim in pixels, about; 0 outside."""
-
-
-def check_scene(shape: tuple[int, int], diameter: float, spread: float, cover: float) -> None:
-    """See that the settings that all scenes have lie in their ranges.
-
-    Raises
-    ------
-    ValueError
-        A side below 16 pixels, a diameter outside of 5 to 400 pixels, a spread outside of 0 to
-        0.6, or a cover outside of 0 to 1.
-    """
-    check_ranges(
-        {
-            "shape": (min(shape), 16, math.inf),
-            "diameter": (diameter, 5, 400),
-            "spread": (spread, 0, 0.6),
-            "cover": (cover, 0, 1),
-        }
-    )
 
 
 def compete(
@@ -222,30 +196,12 @@ def smooth_noise(shape: tuple[int, int], grain: float, generator: np.random.Gene
     return np.asarray(rows[:, left] * (1.0 - right) + rows[:, left + 1] * right)
 
 
-def draw_sizes(count: int, diameter: float, spread: float, generator: np.random.Generator) -> Plane:
-    """Return diameters, log-normal about their median, without the far ends."""
-    return diameter * np.exp(spread * np.clip(generator.standard_normal(count), -2.5, 2.5))
-
-
 def without_slivers(labels: IntArray, blobs: Sequence[Blob]) -> IntArray:
     """Take away what is left of blobs that others have nearly taken over, and what they cut off."""
     areas = np.bincount(labels.ravel(), minlength=len(blobs) + 1)
     full = np.array([0.0, *(math.pi / 4.0 * blob.diameter**2 for blob in blobs)])
     kept = np.where(areas >= _LEAST_LEFT * full, np.arange(len(full)), 0).astype(np.int32)
     return keep_largest_component(map_ids(labels, kept))
-
-
-def cut(labels: IntArray, margin: int, shape: tuple[int, int]) -> IntArray:
-    """Return what a field of view shows of a scene that is larger by a margin on each side.
-
-    Returns
-    -------
-    IntArray of shape ``shape``
-        Ids 1..n of single components without holes; crumbs at the border are background.
-    """
-    inside = labels[margin : margin + shape[0], margin : margin + shape[1]]
-    whole = fill_holes(keep_largest_component(np.ascontiguousarray(inside)))
-    return make_consecutive(remove_small(whole, SMALLEST))
 
 
 def _level(
