@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.data.records import read_manifest
 from pancyte.io.tables import write_csv
 from pancyte.metrics.matching import match

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.data.records import read_manifest, select_split
 from pancyte.io.images import read_image
 from pancyte.io.label_files import read_labels

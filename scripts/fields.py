@@ -22,7 +22,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 import pancyte
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.data.records import Record, read_manifest
 from pancyte.io.tables import read_csv
 from pancyte.metrics.matching import match

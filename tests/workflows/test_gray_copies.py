@@ -8,7 +8,7 @@ import tifffile
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image as PillowImage
 
-from pancyte.data.patches import read_pixels
+from pancyte.data.record_files import read_pixels
 from pancyte.data.records import Record, read_manifest
 from pancyte.errors import UsageError
 from pancyte.workflows.gray_copies import write_gray_copies

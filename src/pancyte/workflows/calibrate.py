@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pancyte.config import to_mapping
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.errors import InputError, PancyteError, UsageError, listed
 from pancyte.inference.embedding import embed_view
 from pancyte.inference.view import view_image

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pancyte.config import from_mapping
-from pancyte.data.patches import read_pixels, read_record_labels, read_targets
+from pancyte.data.record_files import read_pixels, read_record_labels, read_targets
 from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.checkpoint import MANIFEST_NAME
 from pancyte.io.images import ERRORS_SUFFIX

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pancyte.data.patches import read_pixels
+from pancyte.data.record_files import read_pixels
 from pancyte.errors import UsageError
 from pancyte.io.bitmaps import write_png
 from pancyte.io.images import read_image

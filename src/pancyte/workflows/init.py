@@ -17,7 +17,7 @@ import numpy as np
 
 from pancyte.config import from_mapping
 from pancyte.data.folders import LABEL_FOLDERS, Layout, pair_folder
-from pancyte.data.patches import read_pixels, read_record_labels
+from pancyte.data.record_files import read_pixels, read_record_labels
 from pancyte.data.records import VAL, read_manifest
 from pancyte.errors import InputError, UsageError, near_miss
 from pancyte.io.files import write_text

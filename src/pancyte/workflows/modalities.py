@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pancyte.data.modality import Clustering, Clusters, cluster_embeddings, order_by_typicality
-from pancyte.data.patches import read_pixels
+from pancyte.data.record_files import read_pixels
 from pancyte.data.records import Record, read_manifest, write_manifest
 from pancyte.errors import InputError, UsageError, listed
 from pancyte.inference.embedding import embed_image

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pancyte.data.folders import Layout, Pairing, pair_folder
-from pancyte.data.patches import read_pixels, read_record_labels
+from pancyte.data.record_files import read_pixels, read_record_labels
 from pancyte.data.records import TEST, TRAIN, VAL, Record, read_manifest, write_manifest
 from pancyte.data.selection import Selection, has_size, is_named
 from pancyte.data.splits import SplitLayout, assign_splits, divided_groups

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
-from pancyte.data.patches import read_pixels, read_targets
+from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.errors import ConfigError, InputError, near_miss
 from pancyte.metrics.matching import match
 from pancyte.metrics.scores import average_precision, f1
