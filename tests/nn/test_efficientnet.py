@@ -9,9 +9,6 @@ from pancyte.nn.efficientnet import FEATURE_CHANNELS, EfficientNetLite0, _depthw
 from pancyte.nn.weights import encoder_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-WEIGHTS = (
-    Path(__file__).parents[3] / "shared" / "weights" / "tf_efficientnet_lite0_timm.safetensors"
-)
 
 
 def test_encoder_gives_five_features_at_strides_2_to_32():
@@ -48,10 +45,10 @@ def test_coarse_stages_keep_even_features_even_with_replicated_padding(padding, 
             assert (spread.max().item() < 1e-4) == even
 
 
-@pytest.mark.skipif(not WEIGHTS.exists(), reason="the ImageNet weights are not here")
-def test_encoder_equals_timm_on_a_golden_image():
+def test_encoder_equals_timm_on_a_golden_image(shared_weights):
     encoder = EfficientNetLite0().eval()
-    encoder.load_state_dict(encoder_state(load_file(WEIGHTS), encoder.state_dict()), strict=True)
+    weights = load_file(shared_weights / "tf_efficientnet_lite0_timm.safetensors")
+    encoder.load_state_dict(encoder_state(weights, encoder.state_dict()), strict=True)
     golden = np.load(GOLDEN / "encoder_lite0.npz")
 
     with torch.inference_mode():

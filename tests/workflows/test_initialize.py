@@ -183,10 +183,8 @@ def test_a_model_of_another_kind_is_refused() -> None:
         ("tf_efficientnet_lite0", "tf_efficientnet_lite0_timm"),
     ],
 )
-def test_weights_as_published_by_timm_fill_the_encoder(shared_data, encoder, file) -> None:
-    path = shared_data.parent / "weights" / f"{file}.safetensors"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not here")
+def test_weights_as_published_by_timm_fill_the_encoder(shared_weights, encoder, file) -> None:
+    path = shared_weights / f"{file}.safetensors"
     settings = EncoderDecoder(encoder=encoder, decoder="unet")
     network = build_network(settings, num_classes=1, in_channels=3).eval()
     report = initialize(network, path, strict=True)
