@@ -37,7 +37,7 @@ def test_debris_is_small_and_lies_where_it_is_free():
 
     assert height[:, 100:].any()
     assert not height[:, :98].any()
-    # Nothing of it is wider than a fifth of a cell, with its rough rim.
+    # Nothing of it is nearly as wide as a cell.
     assert not binary_erosion(height > 0, iterations=8).any()
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from pancyte.data.synthetic.camera import per_object
 from pancyte.data.synthetic.cells import debris
 from pancyte.data.synthetic.optics import Contrast, Exposed, expose, fluoresce, transmit
 from pancyte.data.synthetic.scene import Scene
@@ -117,7 +118,7 @@ def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[
     shape = settings.scene.larger
     diameter = settings.scene.diameter
     cells, nuclei, rounded = _cells(shape, settings, generator)
-    values = _values(cells, generator, spread=generator.uniform(0.1, 0.45))
+    values = per_object(cells.labels, generator, spread=generator.uniform(0.1, 0.45))
     if settings.appearance == "quantitative":
         height = np.clip(1.0 - cells.level**1.5, 0.0, 1.0) ** generator.uniform(0.35, 0.8)
         height *= np.where(rounded, 1.5, 1.0) * values
@@ -136,7 +137,7 @@ def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[
         blur = (0.6, 1.0 + 0.015 * diameter)
         channels = fluoresce(np.maximum(body, 0.0), generator, blur=blur, size=diameter)[None]
         if settings.appearance == "stain-and-nuclei":
-            spots = nuclei * _values(cells, generator, spread=0.3)
+            spots = nuclei * per_object(cells.labels, generator, spread=0.3)
             second = fluoresce(spots, generator, blur=blur, size=diameter)
             channels = np.concatenate([channels, second[None]])[:: generator.choice([-1, 1])]
         noise = _NOISE["stained"]
@@ -204,7 +205,7 @@ def _flat(
     slope = np.clip(cells.wall / (generator.uniform(0.03, 0.2) * diameter), 0.0, 1.0)
     middle = np.exp(-((cells.level / 0.55) ** 2))
     phase = height * (0.35 * slope + generator.uniform(0.3, 1.0) * middle) * inside
-    phase *= np.where(inside, _values(cells, generator, spread=0.25), 0.0)
+    phase *= np.where(inside, per_object(cells.labels, generator, spread=0.25), 0.0)
     phase += height * generator.uniform(-0.2, 0.35) * nuclei
     ring = gaussian_filter(nuclei, 1.0) - gaussian_filter(nuclei, 2.0)
     phase += generator.uniform(0.0, 0.8) * ring
@@ -236,13 +237,6 @@ def _nuclei(cells: Territory, blobs: list[Blob], generator: np.random.Generator)
     drawn = compete(cells.labels.shape, inner, generator)
     inside = (drawn.labels == cells.labels) & (cells.labels > 0)
     return np.asarray(gaussian_filter(inside.astype(np.float64), 0.7))
-
-
-def _values(cells: Territory, generator: np.random.Generator, *, spread: float) -> Plane:
-    """Return a factor for each cell, log-normal with median 1; 0 outside."""
-    values = np.exp(spread * generator.standard_normal(int(cells.labels.max(initial=0)) + 1))
-    values[0] = 0.0
-    return np.asarray(values[cells.labels])
 
 
 def _dirt(shape: tuple[int, int], diameter: float, generator: np.random.Generator) -> Plane:

@@ -169,15 +169,24 @@ def _clouds(shape: tuple[int, ...], generator: Generator) -> Field:
 
 
 def _dust(shape: tuple[int, ...], width: float, generator: Generator) -> Field:
-    """Return a few faint rings and specks, which are no objects."""
+    """Return rings of dust out of focus and dark specks, which are no objects.
+
+    Most images have a few faint ones; some have as many as cells, and as clear.
+    """
+    dirty = generator.random() < 0.3
+    strength = generator.uniform(0.15, 0.6) if dirty else 0.15
+    count = generator.poisson(generator.uniform(2.0, 20.0) if dirty else 1.0)
     field = np.zeros(shape)
-    for _ in range(generator.poisson(1.0)):
+    for _ in range(count):
         y, x = (generator.uniform(0, size) for size in shape)
-        radius = generator.uniform(0.2, 1.0) * width
         rows, columns = np.ogrid[: shape[0], : shape[1]]
-        distance = np.hypot(rows - y, columns - x) / radius
+        if dirty and generator.random() < 0.4:
+            distance = np.hypot(rows - y, columns - x) / (generator.uniform(0.12, 0.4) * width)
+            field -= generator.uniform(0.3, 0.9) * np.exp(-(distance**4))
+            continue
+        distance = np.hypot(rows - y, columns - x) / (generator.uniform(0.2, 1.0) * width)
         ring = np.cos(2.5 * distance) * np.exp(-(distance**1.5))
-        field += generator.uniform(-0.15, 0.15) * ring
+        field += generator.uniform(-strength, strength) * ring
     return field
 
 

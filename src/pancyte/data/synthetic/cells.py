@@ -132,18 +132,35 @@ def debris(
     *,
     free: BoolArray,
 ) -> Plane:
-    """Return the phase of specks of 0.05 to 0.2 of a cell's diameter, where it is free."""
-    count = int(generator.exponential(0.15) * np.prod(shape) / diameter**2)
+    """Return the phase of specks of 0.05 to 0.2 of a cell's diameter, where it is free.
+
+    In some images many of them lie together in flakes, up to half as large as a cell.
+    """
+    places = generator.random((int(generator.exponential(0.15) * np.prod(shape) / diameter**2), 2))
+    places *= shape
+    if generator.random() < 0.3:
+        places = np.concatenate([places, _flakes(shape, diameter, generator)])
+    count = len(places)
     sizes = np.maximum(1.5, diameter * generator.uniform(0.05, 0.2, count))
     blobs = [
         Blob((float(y), float(x)), float(size), generator.uniform(1.0, 2.0), roughness=0.2)
-        for (y, x), size in zip(generator.random((count, 2)) * shape, sizes, strict=True)
+        for (y, x), size in zip(places, sizes, strict=True)
     ]
     specks = compete(shape, blobs, generator)
     heights = generator.uniform(0.3, 2.5, count + 1)
     heights[0] = 0.0
     away = np.asarray(gaussian_filter(free.astype(np.float64), 1.0)) > 0.9
     return heights[specks.labels] * np.sqrt(np.clip(1.0 - specks.level**2, 0.0, 1.0)) * away
+
+
+def _flakes(shape: tuple[int, int], diameter: float, generator: np.random.Generator) -> Plane:
+    """Return the places (n, 2) of specks that lie together in flakes."""
+    count = int(generator.exponential(0.25) * np.prod(shape) / diameter**2)
+    middles = generator.random((count, 2)) * shape
+    sizes = generator.integers(2, 13, count)
+    reach = np.repeat(diameter * generator.uniform(0.05, 0.2, count), sizes)
+    away = generator.standard_normal((len(reach), 2)) * reach[:, None]
+    return np.asarray(np.repeat(middles, sizes, axis=0) + away)
 
 
 def _finish(

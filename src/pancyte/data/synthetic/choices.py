@@ -179,4 +179,9 @@ def any_negative(
     shape: tuple[int, int], generator: np.random.Generator, *, subject: Subject
 ) -> Negative:
     """Draw settings of an image without objects; parameters as of :class:`Negative`."""
-    return Negative(shape=shape, subject=subject, color=bool(generator.random() < 0.3))
+    return Negative(
+        shape=shape,
+        subject=subject,
+        color=bool(generator.random() < 0.3),
+        magnification=1.0 if generator.random() < 0.4 else 8.0 ** generator.random(),
+    )

@@ -18,6 +18,7 @@ from pancyte.data.synthetic.optics import Exposed, expose, quantize, transmit
 from pancyte.data.synthetic.ranges import check_ranges
 from pancyte.data.synthetic.scenery import SCENERY
 from pancyte.data.synthetic.territory import Plane, smooth_noise
+from pancyte.ops.resample import resize_image
 from pancyte.params import params
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ class Negative:
     writing, rulers and diagrams; landscapes, walls, leaves and patterns."""
     color: bool = False
     """Whether there are three channels; else one."""
+    magnification: float = 1.0
+    """How much larger than usual everything is, 1 to 8. A model that looks for the scale of an
+    image sees letters, dust and noise much enlarged."""
 
     def __post_init__(self) -> None:
-        check_ranges({"shape": (min(self.shape), 16, math.inf)})
+        check_ranges(
+            {"shape": (min(self.shape), 16, math.inf), "magnification": (self.magnification, 1, 8)}
+        )
 
 
 def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
@@ -63,10 +69,12 @@ def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[E
     labels : IntArray of shape (Y, X)
         All 0.
     """
-    shape, labels = settings.shape, np.zeros(settings.shape, dtype=np.int32)
+    labels = np.zeros(settings.shape, dtype=np.int32)
+    height, width = (max(16, math.ceil(side / settings.magnification)) for side in settings.shape)
+    shape = (height, width)
     channels = 3 if settings.color else 1
     if settings.subject == "noise":
-        return _noise(shape, channels, generator), labels
+        return _enlarged(_noise(shape, channels, generator), settings.shape), labels
     if settings.subject == "well":
         light = _well(shape, generator)
         noise = (0.005, 0.8)
@@ -78,8 +86,20 @@ def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[E
         kind = "collage" if generator.random() < 0.35 else kinds[generator.integers(len(kinds))]
         light = SCENERY[kind](shape, generator)
         noise = (0.002, 0.06)
+    # Seen by a lens that enlarges, or enlarged later, with its noise.
+    if generator.random() < 0.5:
+        light = resize_image(light.astype(np.float32), settings.shape).astype(np.float64)
     image = _colored(light, generator) if settings.color else light[None]
-    return expose(image, generator, noise=noise, uneven=generator.random()), labels
+    exposed = expose(image, generator, noise=noise, uneven=generator.random())
+    return _enlarged(exposed, settings.shape), labels
+
+
+def _enlarged(image: Exposed, shape: tuple[int, int]) -> Exposed:
+    """Return an image (C, Y, X) in another size, of the same type."""
+    if image.shape[1:] == shape:
+        return image
+    larger = np.rint(resize_image(image.astype(np.float32), shape))
+    return larger.astype(np.uint8) if image.dtype == np.uint8 else larger.astype(np.uint16)
 
 
 def _colored(light: Plane, generator: np.random.Generator) -> Plane:

@@ -121,7 +121,7 @@ def any_rods(
     aspect = math.exp(generator.uniform(math.log(2.2), math.log(6.0)))
     room = math.prod(shape) / (width**2 * aspect)
     count = {
-        "colony": min(math.exp(generator.uniform(math.log(5.0), math.log(200.0))), 1.2 * room),
+        "colony": min(math.exp(generator.uniform(math.log(2.0), math.log(200.0))), 1.2 * room),
         "scattered": generator.uniform(0.02, 0.45) * room,
         "filaments": generator.uniform(1.0, 9.0),
         "cocci": min(math.exp(generator.uniform(math.log(4.0), math.log(150.0))), 2.0 * room),
