@@ -164,11 +164,12 @@ def _trace(model: Model) -> Any:  # noqa: ANN401 - a message of onnx
     return exported.model_proto
 
 
-# What torch's exporter raises where it cannot follow the code of a network; its own errors are
-# RuntimeErrors.
 _NOT_EXPORTED: Final = (
-    RuntimeError, ValueError, TypeError, AssertionError, NotImplementedError, LookupError,
-)  # fmt: skip
+    RuntimeError,  # torch itself: all errors of its exporter, and operations that it does not know
+    TypeError,  # a function called by the network that takes no size that is still free
+    ValueError,  # a network's own check of its input, which fails where sizes are free
+    AssertionError,  # the same in timm, whose encoders assert
+)
 
 
 def _simplify(proto: Any) -> None:  # noqa: ANN401 - a message of onnx
