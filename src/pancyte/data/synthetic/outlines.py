@@ -1,4 +1,8 @@
-"""Outlines of blobs: star-shaped curves, alone and in a crowd in which neighbors share borders."""
+"""Outlines of blobs: star-shaped curves, alone and in a crowd in which neighbors share borders.
+
+Cells with nuclei are drawn with these, to the bit as those of docs/results/multi-class.md; all
+other scenes use :mod:`territory`, which also knows elongated, branched and bent cells.
+"""
 
 from __future__ import annotations
 
