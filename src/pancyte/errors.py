@@ -74,6 +74,17 @@ def listed(items: Iterable[object], *, most: int = 3) -> str:
     return ", ".join(map(str, items[:most])) + (f" and {rest} more" if rest > 0 else "")
 
 
+def counted(count: int, noun: str, *, plural: str | None = None) -> str:
+    """Return a number of things with their noun, in the plural where it is due.
+
+    Examples
+    --------
+    >>> counted(1, "image"), counted(2, "image"), counted(0, "patch", plural="patches")
+    ('1 image', '2 images', '0 patches')
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 def near_miss(name: str, known: Iterable[str]) -> str:
     """Return a sentence that asks whether the known name most like this one was meant, or nothing.
 

@@ -98,7 +98,18 @@ def test_segment_of_tiny_and_constant_images_finds_nothing(shape, value):
 
     assert_consistent(found, shape)
     assert found.objects.num_objects == 0
-    assert "No objects were found" in found.warnings[0]
+    line = "No objects were found: all pixels of the image are equal. Check that it was saved as"
+    assert [warning.startswith(line) for warning in found.warnings] == [True]
+
+
+def test_what_is_said_of_constant_images_is_not_said_of_others():
+    image = np.zeros((2, 40, 50), np.uint8)
+    image[1, 0, 0] = 1
+    said = band_model().segment(image, axes="CYX").warnings[-1]
+    assert said.startswith("No objects were found")
+    assert "equal" not in said
+    image[1] = 7  # each channel constant, with a value of its own
+    assert "are equal" in band_model().segment(image, axes="CYX").warnings[-1]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
@@ -307,8 +318,26 @@ def test_segment_takes_an_image_and_a_file(tmp_path):
 def test_a_stack_is_refused_with_a_sentence(axes):
     array = np.zeros((30, 2, 20, 20) if "C" in axes else (30, 20, 20), dtype=np.uint8)
 
-    with pytest.raises(UsageError, match="stack of 30 slices.*3D or sliced model"):
+    advice = "projection" if "C" in axes else 'Python axes="CYX", channels="15"'
+    with pytest.raises(UsageError, match=f"stack of 30 slices .*but models segment planes.*{advice}"):
         native_model().segment(array, axes=axes)
+    with pytest.raises(UsageError, match="the image: is a stack of 30 slices .* Give one slice, or"):
+        native_model().segment(Image(np.zeros((1, 30, 20, 20), np.float32)))
+
+
+def test_channels_that_are_neither_one_nor_all_are_said():
+    image = np.stack([image_of_discs((120, 120), 30)] * 3)
+    line = (
+        "The image has 2 channels: they are seen as the first 2 of the 3 that the network takes, "
+        "and the last is empty."
+    )
+    said = [
+        warning
+        for count in (1, 2, 3)
+        for warning in native_model().segment(image[:count], axes="CYX").warnings
+    ]
+    assert [text.startswith(line) for text in said] == [True]
+    assert native_model().segment(image, axes="CYX", channels="1").warnings == ()
 
 
 @pytest.mark.parametrize("shape", [(30, 64, 64), (64, 64, 3), (3, 64, 64)])

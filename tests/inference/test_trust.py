@@ -87,6 +87,13 @@ def test_objects_that_are_mostly_wrong_are_said():
     assert replace(model, calibration=calibration(0.1)).segment(spots()).warnings == ()
 
 
+def test_of_one_object_is_said_how_likely_it_is_wrong():
+    image = np.pad(spots((24, 24)), 20)
+    model = replace(spot_model(), calibration=calibration(-1.0))
+    (line,) = model.segment(image).warnings
+    assert line.startswith(OUTSIDE + "by its own estimate the 1 object found is 73% likely to be w")
+
+
 @pytest.mark.parametrize(
     ("intercept", "distance", "score"),
     [(1.0, 7.0, None), (1.0, 8.0, "0.73"), (3.0, 12.0, None), (3.0, 13.0, "0.95")],
@@ -101,6 +108,13 @@ def test_strange_images_are_said_the_sooner_the_less_sure_the_model_is(
     why = "it looks unlike those of its training, and the 20 objects found have a mean score of"
     line = f"{OUTSIDE}{why} {score}. Check the result."
     assert model.segment(spots()).warnings == (() if score is None else (line,))
+
+
+def test_one_object_of_a_strange_image_has_a_score_and_no_mean(monkeypatch):
+    monkeypatch.setattr(trust, "embed_view", lambda model, view: np.array([0, 13, 0], np.float32))
+    model = replace(spot_model(), calibration=calibration(3.0), familiarity=familiarity())
+    (line,) = model.segment(np.pad(spots((24, 24)), 20)).warnings
+    assert "and the 1 object found has a score of 0.95. Check" in line
 
 
 def test_an_image_is_looked_at_as_the_network_saw_it(monkeypatch):
@@ -133,7 +147,9 @@ def test_an_image_without_objects_is_said_once_and_raises_no_doubts(
     model = replace(
         spot_model(diameter=sized), calibration=calibration(-9.0), familiarity=familiarity()
     )
-    (line,) = model.segment(np.zeros((40, 50), np.uint8), diameter=diameter).warnings
+    image = np.zeros((40, 50), np.uint8)
+    image[20, 20] = 1  # an image without any contrast is told apart
+    (line,) = model.segment(image, diameter=diameter).warnings
     if advice is None:  # said by the search for the scale
         assert line.startswith("No objects were found at")
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, counted
 from pancyte.io.axes import choose_channels, resolve_axes, to_image_axes
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.memory import available_memory, in_words
@@ -38,14 +38,8 @@ def open_source(
     InputError
         The file cannot be read.
     """
-    image, notes, where = _open(source, axes, channels)
-    if image.ndim != 2:
-        msg = (
-            f"{where}: is a stack of {image.pixels.shape[1]} slices (shape {image.pixels.shape[1:]}"
-            " in z, y, x). Volumes come with a 3D or sliced model; give one slice, or name the "
-            "axes if these are channels."
-        )
-        raise UsageError(msg)
+    image, notes, where, named = _open(source, axes, channels)
+    check_plane(image, axes=named, where=where)
     if 0 in image.pixels.shape:
         msg = f"{where}: expected an image of at least one pixel, but got {image.pixels.shape}"
         raise UsageError(msg)
@@ -53,6 +47,44 @@ def open_source(
         return Image(image.pixels, spacing or image.spacing, image.channels), notes
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
+
+
+def check_plane(image: Image, *, axes: str | None, where: str) -> None:
+    """Refuse a stack, and say how one of its slices is segmented.
+
+    Parameters
+    ----------
+    image
+        What was read.
+    axes
+        Letters of the axes of the file or array; None where there are none, as in an ``Image``.
+    where
+        The source, named in the message.
+
+    Raises
+    ------
+    UsageError
+        The image is a stack.
+    """
+    if image.ndim == 2:
+        return
+    slices = image.pixels.shape[1]
+    way = "Give one slice, or a projection."
+    if axes is not None and "C" not in axes:
+        # Slices that are called channels can be chosen from.
+        renamed, middle = axes.replace("Z", "C"), slices // 2
+        way = (
+            f"For one slice, such as the middle one, give --axes {renamed} --channels {middle} (in "
+            f'Python axes="{renamed}", channels="{middle}"); for all, save each slice, or a '
+            "projection, as a file of its own."
+        )
+    elif axes is not None:
+        way = "Save a slice, or a projection, as a file of its own."
+    msg = (
+        f"{where}: is a stack of {slices} slices (shape {image.pixels.shape[1:]} in z, y, x), but "
+        f"models segment planes. {way}"
+    )
+    raise UsageError(msg)
 
 
 def check_memory(shape: tuple[int, int], *, num_classes: int, where: str) -> None:
@@ -88,20 +120,20 @@ def name_of(source: object) -> str:
 def _replaced_note(replaced: int) -> tuple[str, ...]:
     if not replaced:
         return ()
-    return (
-        f"{replaced} pixels were NaN or infinite; the median of their channel took their place",
-    )
+    were, their = ("was", "its") if replaced == 1 else ("were", "their")
+    pixels = f"{counted(replaced, 'pixel')} {were} NaN or infinite"
+    return (f"{pixels}; the median of {their} channel took {their} place",)
 
 
 def _open(
     source: object,
     axes: str | None,
     channels: str | Sequence[int | str] | None,
-) -> tuple[Image, tuple[str, ...], str]:
+) -> tuple[Image, tuple[str, ...], str, str | None]:
     where = name_of(source)
     if isinstance(source, Path | str):
         read = read_image(source, axes=axes, channels=channels, keep_type=True)
-        return read.image, reading_notes(read), where
+        return read.image, reading_notes(read), where, read.axes
     if isinstance(source, Image):
         if axes is not None:
             raise UsageError(f"axes {axes!r}: an Image has its axes; leave axes out")
@@ -109,15 +141,15 @@ def _open(
         chosen = choose_channels(channels, names, count=len(source.pixels), where=where)
         kept = tuple(names[i] for i in chosen) if names else ()
         pixels, notes = _finite(source.pixels if channels is None else source.pixels[chosen], where)
-        return Image(pixels, source.spacing, kept), notes, where
+        return Image(pixels, source.spacing, kept), notes, where, None
     if not isinstance(source, np.ndarray):
         msg = (
             "Expected a numpy array, a path or an Image to segment, but got "
             f"{type(source).__name__}. Convert it with numpy.asarray."
         )
         raise UsageError(msg)
-    pixels, notes = _from_array(source, axes, channels, where)
-    return Image(pixels), notes, where
+    pixels, notes, named = _from_array(source, axes, channels, where)
+    return Image(pixels), notes, where, named
 
 
 def _from_array(
@@ -125,7 +157,7 @@ def _from_array(
     axes: str | None,
     channels: str | Sequence[int | str] | None,
     where: str,
-) -> tuple[Pixels, tuple[str, ...]]:
+) -> tuple[Pixels, tuple[str, ...], str]:
     if array.dtype.kind not in "biuf":
         msg = f"Expected an array of real numbers to segment, but got type {array.dtype}"
         raise UsageError(msg)
@@ -137,7 +169,7 @@ def _from_array(
     named = resolve_axes(array.shape, unnamed, axes=axes, where=where)
     planes = to_image_axes(array, named)
     chosen = choose_channels(channels, (), count=len(planes), where=where)
-    return _finite(planes if channels is None else planes[chosen], where)
+    return *_finite(planes if channels is None else planes[chosen], where), named
 
 
 def _finite(pixels: npt.NDArray[Any], where: str) -> tuple[Pixels, tuple[str, ...]]:

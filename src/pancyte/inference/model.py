@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 # What a search for the scale says of an image without any object begins so too.
 _NOTHING: Final = "No objects were found"
+_CONSTANT: Final = (
+    f"{_NOTHING}: all pixels of the image are equal. Check that it was saved as it should be."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -165,6 +168,7 @@ class Model:
                 "(pancyte predict --channels 0,2)."
             )
             raise UsageError(msg) from error
+        notes += view.notes()
         check_memory(view.shape, num_classes=len(self.classes), where=name_of(source))
         passes = Passes(
             self.task,
@@ -188,6 +192,8 @@ class Model:
         kept = self._keep_sure(found, least)
         if not kept.objects.num_objects:
             warnings += _say_nothing_found(found, least, diameter, warnings)
+        if not found.objects.num_objects and view.is_constant:
+            warnings = (*notes, _CONSTANT)
         return replace(kept, warnings=warnings)
 
     def _keep_sure(self, found: Segmentation, min_score: float) -> Segmentation:

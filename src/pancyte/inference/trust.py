@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pancyte.errors import counted
 from pancyte.inference.embedding import embed_view
 from pancyte.ops.calibration import calibrated_scores, has_evidence, object_features
 from pancyte.ops.resample import scaled_shape
@@ -79,10 +80,12 @@ def doubts(
     if not num_kept:
         return ()
     sure = float(np.mean(scores))
-    found = f"{len(scores)} object{'s' if len(scores) > 1 else ''} found"
+    found, alone = f"{counted(len(scores), 'object')} found", len(scores) == 1
     left_out = "" if num_kept == len(scores) else f" ({num_kept} kept by min_score)"
     if sure < _MOSTLY_WRONG:
         why = f"by its own estimate {1 - sure:.0%} of the {found} in it{left_out} are wrong"
+        if alone:
+            why = f"by its own estimate the {found} is {1 - sure:.0%} likely to be wrong"
         return (_line(why),)
     known = model.familiarity
     if known is None:
@@ -91,7 +94,8 @@ def doubts(
     strangeness = float(known.distance(embed_view(model, seen))) / known.limit
     if strangeness > _FAR + _FARTHER * (sure - _MIDDLING):
         looks = "it looks unlike those of its training"
-        return (_line(f"{looks}, and the {found}{left_out} have a mean score of {sure:.2f}"),)
+        have = "has a" if alone else "have a mean"
+        return (_line(f"{looks}, and the {found}{left_out} {have} score of {sure:.2f}"),)
     return ()
 
 

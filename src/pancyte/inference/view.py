@@ -45,6 +45,24 @@ class View:
         rows, columns = self.source
         return rows.stop - rows.start, columns.stop - columns.start
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether no channel varies, so that there is nothing to be seen."""
+        return all(channel.min() == channel.max() for channel in self.pixels)
+
+    def notes(self) -> tuple[str, ...]:
+        """Say in one line which channels the network sees, where these are neither one nor all."""
+        count = len(self.pixels)
+        if not 1 < count < self.channels:
+            return ()
+        rest = "the last is" if self.channels - count == 1 else "the others are"
+        line = (
+            f"The image has {count} channels: they are seen as the first {count} of the "
+            f"{self.channels} that the network takes, and {rest} empty. To see one channel as "
+            "gray, choose it with channels (pancyte predict --channels 0)."
+        )
+        return (line,)
+
     def resized(self, shape: tuple[int, int]) -> View:
         """Return the view of the same pixels in another size."""
         return replace(self, shape=shape)

@@ -149,7 +149,8 @@ def _check_found(shape: Sequence[int], file_axes: str, where: str) -> str:
 
 def _question(shape: Sequence[int], file_axes: str, where: str) -> str:
     options = {
-        3: "ZYX for a stack of slices, CYX for channels, or YXC for channels that come last",
+        3: "CYX for channels, YXC for channels that come last, or ZYX for a stack of slices; one "
+        "slice of a stack is taken with CYX and its number as that of a channel (--channels 0)",
         4: "ZCYX or CZYX, in the order of the file",
     }.get(len(shape))
     if options is None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# A folder that cannot be made: /proc says of a new one in it that it is not found.
+_NOT_THERE = (PermissionError, NotADirectoryError, FileExistsError, FileNotFoundError)
 _PREFIX, _SUFFIX = ".pancyte-", ".partial"
 
 
@@ -68,9 +70,7 @@ def write_together(writers: Mapping[Path, Callable[[BinaryIO], object]]) -> None
     Only a crash between two renames, which follow each other at once, leaves a mixture.
     """
     for path in writers:
-        if path.is_dir():
-            msg = f"{path}: is a folder, so no file can be written there. Choose another name."
-            raise UsageError(msg)
+        _refuse_folder(path)
     staged: dict[Path, Path] = {}
     try:
         for path, write in writers.items():
@@ -101,6 +101,44 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write text as UTF-8 with the line ends as given, atomically."""
     write_bytes(path, text.encode("utf-8"))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that results cannot be written to, before these are computed.
+
+    For a moment a file is written there or, where the folder has yet to be made, above it.
+
+    Raises
+    ------
+    UsageError
+        It is a file, or it cannot be made or written to.
+    ResourceError
+        The disk is full.
+    """
+    with _explained(folder):
+        place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not place.is_dir():
+            msg = f"{place}: expected a folder to write to, but it is a file. Name another."
+            raise UsageError(msg)
+        probe = place / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        try:
+            probe.write_bytes(b"0")
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that cannot be written, before its content is computed.
+
+    Raises
+    ------
+    UsageError
+        It is a folder, or its folder cannot be made or written to.
+    ResourceError
+        The disk is full.
+    """
+    _refuse_folder(path)
+    check_folder(path.parent)
 
 
 def read_text(path: Path) -> str:
@@ -166,6 +204,12 @@ def absolute(path: Path) -> Path:
     return Path(os.path.normpath(path.absolute()))
 
 
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir():
+        msg = f"{path}: is a folder, so no file can be written there. Choose another name."
+        raise UsageError(msg)
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -180,7 +224,7 @@ def _explained(path: Path) -> Iterator[None]:
                 "Free some space or choose another folder; what was there before is unchanged."
             )
             raise ResourceError(msg) from error
-        if isinstance(error, PermissionError | NotADirectoryError | FileExistsError):
+        if isinstance(error, _NOT_THERE):
             msg = f"{path}: cannot be written ({reason}). Choose a folder that you may write to."
             raise UsageError(msg) from error
         msg = (
