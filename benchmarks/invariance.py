@@ -12,6 +12,7 @@ them, as mean over images, that with the truth, and the lowest of the means.
 from __future__ import annotations
 
 import argparse
+import sys
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,8 @@ def presentations(
 
 def choose(records: list[Record], count: int) -> list[Record]:
     """Return images spread evenly over a list."""
+    if not records:
+        return []
     places = np.unique(np.linspace(0, len(records) - 1, count).round().astype(int))
     return [records[place] for place in places]
 
@@ -67,10 +70,13 @@ def as_gray(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     return np.round(255 * (values - low) / max(high - low, 1e-9)).astype(np.uint8)
 
 
-def scores(model: Model, record: Record) -> dict[tuple[str, str], float]:
-    """Return F1 at IoU 0.5 between any two presentations, and with the truth."""
-    pixels = read_pixels(record)
-    truth = read_targets(record, model.classes, pixels.shape[1:])[0][0]
+def scores(
+    model: Model, pixels: npt.NDArray[np.generic], truth: IntArray
+) -> dict[tuple[str, str], float]:
+    """Return F1 at IoU 0.5 between any two presentations of an image, and with the truth (Y, X).
+
+    Two presentations in which there are no objects have none.
+    """
     shown = presentations(as_gray(pixels), truth)
     found = {
         name: model.segment(image, axes="CYX", min_score=None).labels[0]
@@ -86,7 +92,7 @@ def scores(model: Model, record: Record) -> dict[tuple[str, str], float]:
     return result
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("manifest", type=Path, nargs="+")
     parser.add_argument("--model", help="name or folder; the default is the bundled model")
@@ -103,7 +109,18 @@ def main() -> None:
         if record.split in options.splits and record.modality == options.modality
     ]
     chosen = choose(records, options.images)
-    rows = [scores(model, record) for record in chosen]
+    rows = []
+    for record in chosen:
+        pixels = read_pixels(record)
+        truth = read_targets(record, model.classes, pixels.shape[1:])[0][0]
+        rows.append(scores(model, pixels, truth))
+    if not any(rows):
+        print(
+            f"No objects to compare in {len(chosen)} images of {options.modality} in the splits "
+            f"{', '.join(options.splits)}. Choose others with --modality and --splits.",
+            file=sys.stderr,
+        )
+        return 2
     pairs = list(dict.fromkeys(pair for row in rows for pair in row))
     means = {pair: float(np.mean([row[pair] for row in rows if pair in row])) for pair in pairs}
     names = list(dict.fromkeys(name for pair in pairs for name in pair))
@@ -112,15 +129,19 @@ def main() -> None:
         cells = [f"{means[one, two]:.3f}" if (one, two) in means else "" for two in names[1:]]
         print(f"| {one} | " + " | ".join(cells) + " |")
     between = {pair: mean for pair, mean in means.items() if TRUTH not in pair}
-    worst = min(between, key=between.__getitem__)
-    print(
-        f"between any two: mean {np.mean(list(between.values())):.3f}, "
-        f"lowest {between[worst]:.3f} ({worst[0]} and {worst[1]})"
-    )
+    if between:
+        worst = min(between, key=between.__getitem__)
+        print(
+            f"between any two: mean {np.mean(list(between.values())):.3f}, "
+            f"lowest {between[worst]:.3f} ({worst[0]} and {worst[1]})"
+        )
+    else:
+        print("between any two: nothing was found in any of them")
     if options.csv is not None:
         first, second = zip(*means, strict=True)
         write_csv(options.csv, {"one": first, "two": second, "f1": list(means.values())})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

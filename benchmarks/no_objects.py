@@ -26,9 +26,11 @@ from pancyte.io.tables import write_csv
 from pancyte.workflows.models import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import numpy.typing as npt
+
+    from pancyte.inference.model import Model
 
 SIDE = 512
 SEED = 1_000_000
@@ -63,17 +65,26 @@ def drawn(count: int) -> Iterator[tuple[str, npt.NDArray[np.generic]]]:
             yield subject, np.asarray(pixels).reshape(-1, SIDE, SIDE)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="name or folder; the default is the bundled model")
-    parser.add_argument("--images", type=int, default=4, help="drawn images of each kind")
-    parser.add_argument("--min-score", type=float, help="leave out objects of a lower score")
-    parser.add_argument("--csv", type=Path, help="where to write the table too")
-    options = parser.parse_args()
-    model = load(options.model)
+def measure(
+    model: Model,
+    cases: Iterable[tuple[str, npt.NDArray[np.generic]]],
+    *,
+    min_score: float | None = None,
+) -> dict[str, list[float | str]]:
+    """Return the columns of the table, with a row for each kind of image and one for all.
+
+    Parameters
+    ----------
+    model
+        What is asked.
+    cases
+        Kind and pixels (C, Y, X) of images in which there is nothing to find.
+    min_score
+        Objects with a lower score are left out; None takes what the model leaves out.
+    """
     sums: dict[str, npt.NDArray[np.float64]] = {}
-    for kind, pixels in (*photographs(), *drawn(options.images)):
-        found = model.segment(pixels, axes="CYX", min_score=options.min_score)
+    for kind, pixels in cases:
+        found = model.segment(pixels, axes="CYX", min_score=min_score)
         size = pixels.shape[1] * pixels.shape[2] / 1e6
         count = found.objects.num_objects
         outside = any("outside of what the model knows" in line for line in found.warnings)
@@ -82,7 +93,7 @@ def main() -> None:
         for name in (kind, "all"):
             sums[name] = sums.get(name, 0.0) + row
     sums["all"] = sums.pop("all")
-    table = {name: [] for name in COLUMNS}
+    table: dict[str, list[float | str]] = {name: [] for name in COLUMNS}
     for kind, (images, size, objects, outside, warned, unwarned) in sums.items():
         values = (
             kind, int(images), round(size, 2), int(objects), round(objects / size, 1),
@@ -90,12 +101,25 @@ def main() -> None:
         )  # fmt: skip
         for name, value in zip(COLUMNS, values, strict=True):
             table[name].append(value)
+    return table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="name or folder; the default is the bundled model")
+    parser.add_argument("--images", type=int, default=4, help="drawn images of each kind")
+    parser.add_argument("--min-score", type=float, help="leave out objects of a lower score")
+    parser.add_argument("--csv", type=Path, help="where to write the table too")
+    options = parser.parse_args()
+    cases = (*photographs(), *drawn(options.images))
+    table = measure(load(options.model), cases, min_score=options.min_score)
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
     for row in zip(*table.values(), strict=True):
         print("| " + " | ".join(map(str, row)) + " |")
     if options.csv is not None:
         write_csv(options.csv, table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -13,6 +13,7 @@ lie on them.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,14 +77,14 @@ def records(
 def measure(
     model: Model, pixels: FloatArray, labels: IntArray, factor: float, *, told: bool
 ) -> Result | None:
-    """Segment an image at another size; None where too little of it counts, or it is too large."""
+    """Segment an image at another size; None where too few objects count, or it is too large."""
     shape = scaled_shape(labels.shape, factor)
     if shape[0] * shape[1] > MOST_PIXELS:
         return None
     truth = resize_labels(labels, shape)
     table = measure_objects(truth[None])
     counts = table["diameter"] >= SMALLEST
-    if counts.mean() < 0.5:
+    if not counts.size or counts.mean() < 0.5:
         return None
     started = time.process_time()
     median = float(np.median(table["diameter"]))
@@ -116,7 +117,7 @@ def _without(labels: IntArray, dropped: np.ndarray) -> IntArray:
     return map_ids(labels, np.where(dropped, 0, np.arange(len(dropped))).astype(np.int32))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--model", default=None, help="name or folder; default: the bundled model")
     parser.add_argument("--manifest", type=Path, default=None, help="default: the examples")
@@ -141,26 +142,34 @@ def main() -> None:
             for factor in arguments.factors
         ]
         rows.append(results)
-        diameter = np.median(measure_objects(labels[None])["diameter"])
+        diameters = measure_objects(labels[None])["diameter"]
+        diameter = f"{np.median(diameters):.0f}" if diameters.size else "-"
         cells = " | ".join(
             "-" if r is None else f"{r.f1:.2f} ({r.relative_size:.2f}){'!' * r.warned}"
             for r in results
         )
-        print(f"| {name} | {diameter:.0f} | {cells} |", flush=True)
+        print(f"| {name} | {diameter} | {cells} |", flush=True)
+    if not any(result for row in rows for result in row):
+        print(
+            f"None of the {len(rows)} images has objects of {SMALLEST:g} pixels or more at any of "
+            "these sizes. Choose others with --manifest, --split and --factors.",
+            file=sys.stderr,
+        )
+        return 2
     summarize(rows)
+    return 0
 
 
 def summarize(rows: list[list[Result | None]]) -> None:
     """Print means over images, and how far each image falls behind its best size."""
     columns = list(zip(*rows, strict=True))
-    means = [np.mean([r.f1 for r in column if r] or [np.nan]) for column in columns]
-    print(f"| mean | | {' | '.join(f'{mean:.3f}' for mean in means)} |")
+    means = [_mean([r.f1 for r in column if r]) for column in columns]
+    print(f"| mean | | {' | '.join(means)} |")
     lost = [
         [max(r.f1 for r in row if r) - r.f1 for row in rows if (r := row[place]) is not None]
         for place in range(len(columns))
     ]
-    cells = " | ".join(f"{np.mean(part or [np.nan]):.3f}" for part in lost)
-    print(f"| mean below the image's best | | {cells} |")
+    print(f"| mean below the image's best | | {' | '.join(map(_mean, lost))} |")
     done = [r for row in rows for r in row if r]
     off = np.abs(np.log2([r.relative_size for r in done]))
     print(
@@ -169,5 +178,9 @@ def summarize(rows: list[list[Result | None]]) -> None:
     )
 
 
+def _mean(values: list[float]) -> str:
+    return f"{np.mean(values):.3f}" if values else "-"
+
+
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from tests.scripts import load_script
 from tests.strategies import label_pairs
 
 import pancyte
 from pancyte.ops.ids import compact_ids
 
-ROOT = Path(__file__).resolve().parents[2]
 FACTORS = (0.5, 1.0, 2.0, 4.0)
 
 # What F1@0.5 an example may lose against its best size, of a few dozen objects each. The mother
@@ -27,16 +23,7 @@ MOST_LOST = {
 }
 
 
-def load_script():
-    path = ROOT / "benchmarks" / "scales.py"
-    spec = importlib.util.spec_from_file_location("scales", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["scales"] = module  # annotations are looked up there
-    spec.loader.exec_module(module)
-    return module
-
-
-scales = load_script()
+scales = load_script("benchmarks/scales.py")
 
 
 @pytest.fixture(scope="module")
