@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from pancyte.params import params
 from pancyte.types import Maps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Generator, Sequence
 
     from pancyte.inference.tta import Predictor
     from pancyte.inference.view import View
@@ -103,16 +104,17 @@ class TiledMaps:
     def read(self, window: Window, *, keep: Collection[int] = ()) -> Maps[FloatArray]:
         """Return the maps of a window, and keep the tiles that later windows will ask for."""
         needed = sorted(self.tiles_of(window))
+        missing = [index for index in needed if index not in self._kept]
         blender: Blender | None = None
-        for place, index in enumerate(needed):
-            if index not in self._kept:
-                missing = [i for i in needed[place:] if i not in self._kept]
-                self._predict(missing[: self._batch])
-            if blender is None:
-                blender = Blender(self._grid, len(self._kept[index]), window)
-            blender.add(self._grid.tiles[index], self._kept[index])
-            if index not in keep:
-                del self._kept[index]
+        with closing(self._predict(missing)) as predicted:
+            for index in needed:
+                while index not in self._kept:
+                    self._kept.update(next(predicted))
+                if blender is None:
+                    blender = Blender(self._grid, len(self._kept[index]), window)
+                blender.add(self._grid.tiles[index], self._kept[index])
+                if index not in keep:
+                    del self._kept[index]
         assert blender is not None  # noqa: S101 - every pixel lies in a tile
         values = blender.result()
         vectors = values[self._num_scalars :]
@@ -121,16 +123,24 @@ class TiledMaps:
             vectors.reshape(*self._vectors_shape, *values.shape[1:]),
         )
 
-    def _predict(self, indices: Sequence[int]) -> None:
-        tiles = [cut_tile(self._view.read, self._grid, self._grid.tiles[i]) for i in indices]
-        maps = self._predictor.predict(np.stack(tiles))
-        self._num_scalars = maps.scalars.shape[1]
-        self._vectors_shape = (maps.vectors.shape[1], maps.vectors.shape[2])
-        vectors = maps.vectors.reshape(len(indices), -1, *maps.vectors.shape[3:])
-        for place, index in enumerate(indices):
-            self._kept[index] = np.concatenate([maps.scalars[place], vectors[place]])
-        self._done += len(indices)
-        self._on_tile(self._done, len(self._grid.tiles))
+    def _predict(self, indices: Sequence[int]) -> Generator[dict[int, FloatArray]]:
+        """Yield the maps of tiles, a batch at a time."""
+        batches = [indices[i : i + self._batch] for i in range(0, len(indices), self._batch)]
+        stacks = (
+            np.stack([cut_tile(self._view.read, self._grid, self._grid.tiles[i]) for i in batch])
+            for batch in batches
+        )
+        found = self._predictor.predict_each(stacks, count=len(batches))
+        for batch, maps in zip(batches, found, strict=True):
+            self._num_scalars = maps.scalars.shape[1]
+            self._vectors_shape = (maps.vectors.shape[1], maps.vectors.shape[2])
+            vectors = maps.vectors.reshape(len(batch), -1, *maps.vectors.shape[3:])
+            self._done += len(batch)
+            self._on_tile(self._done, len(self._grid.tiles))
+            yield {
+                index: np.concatenate([maps.scalars[place], vectors[place]])
+                for place, index in enumerate(batch)
+            }
 
 
 def predict_tiles(
@@ -166,8 +176,9 @@ def predict_tiles(
     Notes
     -----
     Memory, beside the image, in bytes: 4 * (S + D * V + 1) * Y * X for S scalars and V vectors of D
-    components per pixel, and for one batch of tiles 4 * batch * tile^2 * (C + S + D * V) and what
-    the network needs. An image that is not larger than a tile goes through the network as one.
+    components per pixel, and for each batch of tiles, of which a CPU computes up to four at once,
+    4 * batch * tile^2 * (C + S + D * V) and what the network needs. An image that is not larger than
+    a tile goes through the network as one.
     """
     maps = TiledMaps(predictor, view, tiling=tiling or Tiling(), on_tile=on_tile)
     return maps.read((slice(0, view.shape[0]), slice(0, view.shape[1])))

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from pancyte.errors import CheckpointError
+from pancyte.inference.lanes import in_lanes, num_lanes
 from pancyte.ops.symmetry import SYMMETRIES, Symmetry
 from pancyte.types import Maps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor, nn
 
@@ -62,13 +63,30 @@ class Predictor:
             for symmetry in self.symmetries
         ]
         mean: Maps[Tensor] | None = None
-        with self._evaluating():
+        with self._evaluating(), torch.inference_mode():
             for count, (task, network, symmetry) in enumerate(looks, start=1):
                 maps = self._look(task, network, symmetry, tiles)
                 mean = maps if mean is None else _mixed(mean, maps, 1 / count)
         assert mean is not None  # noqa: S101 - there is a network, and it looks at least once
         _check_finite(mean.scalars, mean.vectors)
         return Maps(mean.scalars.cpu().numpy(), mean.vectors.cpu().numpy())
+
+    def predict_each(
+        self, batches: Iterable[FloatArray], *, count: int
+    ) -> Iterator[Maps[FloatArray]]:
+        """Yield the mean maps of batches of tiles, in their order; on a CPU several at once.
+
+        Parameters
+        ----------
+        batches
+            As :meth:`predict` takes them; taken one by one.
+        count
+            Number of batches.
+        """
+        # Networks must not go back to training while another lane still uses them.
+        with self._evaluating():
+            lanes = num_lanes(_device(self.members[0][1]))
+            yield from in_lanes(self.predict, batches, count=count, lanes=lanes)
 
     def sizes(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         """Return where the first network sees objects in tiles (B, C, Y, X), and how large.
@@ -95,6 +113,7 @@ class Predictor:
         short = self.precision == "bfloat16"
         with (
             self._evaluating(),
+            torch.inference_mode(),
             torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=short),
         ):
             found = estimate(images)
@@ -129,7 +148,6 @@ class Predictor:
             for _, network in self.members:
                 stack.callback(network.train, network.training)
                 network.eval()
-            stack.enter_context(torch.inference_mode())
             yield
 
 
