@@ -177,8 +177,8 @@ def predict_tiles(
     -----
     Memory, beside the image, in bytes: 4 * (S + D * V + 1) * Y * X for S scalars and V vectors of D
     components per pixel, and for each batch of tiles, of which a CPU computes up to four at once,
-    4 * batch * tile^2 * (C + S + D * V) and what the network needs. An image that is not larger than
-    a tile goes through the network as one.
+    4 * batch * tile^2 * (C + S + D * V) and what the network needs. An image that is not larger
+    than a tile goes through the network as one.
     """
     maps = TiledMaps(predictor, view, tiling=tiling or Tiling(), on_tile=on_tile)
     return maps.read((slice(0, view.shape[0]), slice(0, view.shape[1])))
