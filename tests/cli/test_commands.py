@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 import torch
-from tests.blobs import spots, write_spots
+from tests.blobs import spot_model, spots, write_spots
 
 from pancyte.cli.exits import run
 from pancyte.data.records import read_manifest
@@ -16,6 +17,7 @@ from pancyte.io.tables import read_csv, read_json
 from pancyte.nn.architectures import Compact
 from pancyte.tasks.flow import FlowTask
 from pancyte.workflows import dry_run, models
+from pancyte.workflows import predict as predicting
 from pancyte.workflows import train as training
 
 
@@ -160,3 +162,34 @@ def test_predict_with_the_default_model(bundled: Path, tmp_path: Path, monkeypat
     assert record["model"]["name"] == "generalist"
     assert len(record["model"]["weights_sha256"]) == 64
     assert bundled.is_dir()
+
+
+def test_predict_says_on_a_terminal_what_it_waits_for(tmp_path: Path, monkeypatch, capsys) -> None:
+    """Loading torch can take minutes where it was never loaded before."""
+    seen = []
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(
+        predicting, "load", lambda *_, **__: seen.append(capsys.readouterr().err) or spot_model()
+    )
+    monkeypatch.setattr(predicting, "warm_up", lambda: None)
+    image = write_spots(tmp_path / "a.tif")
+    assert run(["predict", str(image), "-o", str(tmp_path / "out")]) == 0
+    assert seen[0].startswith("Loading pancyte; the first time after an installation is slow")
+
+
+def test_the_phases_before_the_first_image_are_reported_in_their_order(
+    tmp_path: Path, monkeypatch
+) -> None:
+    reports = []
+    monkeypatch.setattr(predicting, "load", lambda *_, **__: reports.append("load") or spot_model())
+    monkeypatch.setattr(predicting, "warm_up", lambda: reports.append("warm up"))
+    image = write_spots(tmp_path / "a.tif")
+    predicting.predict(image, tmp_path / "out", report=lambda *report: reports.append(report))
+    assert reports[:5] == [
+        (0, 1, "Loading the model"),
+        "load",
+        (0, 1, "Preparing; the first time after an installation takes a minute"),
+        "warm up",
+        (0, 1, ""),
+    ]

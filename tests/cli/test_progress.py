@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 
-from pancyte.cli.progress import image_progress, step_progress
+from pancyte.cli.progress import image_progress, say_loading, step_progress
 
 
 def test_progress_is_plain_lines_without_a_terminal(capsys) -> None:
@@ -25,6 +25,16 @@ def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch) -> None:
     err = capsys.readouterr().err
     assert "1/2" in err
     assert "cell[1].tif" in err
+
+
+def test_that_it_is_being_loaded_is_said_on_a_terminal_alone(capsys, monkeypatch) -> None:
+    say_loading()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    say_loading()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "Loading pancyte; the first time after an installation is slow ...\n"
 
 
 def test_steps_are_a_bar_on_a_terminal_and_nothing_elsewhere(capsys, monkeypatch) -> None:

@@ -208,7 +208,7 @@ def test_an_image_that_is_listed_twice_joins_two_groups() -> None:
 
 def test_an_image_in_two_splits_is_refused() -> None:
     records = make({"split": "train"}, {"split": "val", "image": Path("0.tif")})
-    with pytest.raises(InputError, match=r"1 images are in two splits: 0.tif in train and val"):
+    with pytest.raises(InputError, match=r"1 image is in two splits: 0.tif in train and val"):
         splits(records)
     with pytest.raises(InputError, match="leave each image in one split only"):
         check_disjoint(make({}, {"split": "val", "image": Path("0.tif")}))

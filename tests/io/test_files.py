@@ -15,6 +15,8 @@ from pancyte.errors import InputError, ResourceError, UsageError
 from pancyte.io.bitmaps import write_png
 from pancyte.io.checkpoint import Checkpoint, save_checkpoint
 from pancyte.io.files import (
+    check_file,
+    check_folder,
     remove_stale,
     sha256_file,
     write_atomic,
@@ -155,6 +157,49 @@ def test_write_atomic_explains_a_folder_without_permission(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(UsageError, match=r"a: cannot be written \(Permission denied\). Choose a"):
         write_bytes(tmp_path / "a", b"1")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_can_be_written_passes_and_stays_as_it_is(tmp_path, there):
+    folder = tmp_path if there else tmp_path / "a" / "b"
+    check_folder(folder)
+    check_file(folder / "new.toml")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_a_file_where_a_folder_is_needed_is_said(tmp_path, below):
+    (tmp_path / "file").touch()
+    message = "file: expected a folder to write to, but it is a file. Name another."
+    with pytest.raises(UsageError, match=message):
+        check_folder(tmp_path / "file" / below)
+    with pytest.raises(UsageError, match=message):
+        check_file(tmp_path / "file" / below / "model.onnx")
+    with pytest.raises(UsageError, match="is a folder, so no file can be written there"):
+        check_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "message"),
+    [
+        (errno.EACCES, UsageError, r"out: cannot be written \(Permission denied\). Choose a"),
+        (errno.ENOENT, UsageError, r"out: cannot be written \(No such file"),
+        (errno.ENOSPC, ResourceError, "out: not written, because the disk is full"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path, monkeypatch, number, error, message):
+    def refuse(*_args, **_kwargs):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(error, match=message):
+        check_folder(tmp_path / "out")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that nobody may write to")
+def test_a_folder_that_cannot_be_made_is_said():
+    with pytest.raises(UsageError, match="nope: cannot be written"):
+        check_folder(Path("/proc/nope"))
 
 
 def test_remove_stale_removes_our_old_temporary_files_alone(tmp_path):

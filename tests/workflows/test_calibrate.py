@@ -16,6 +16,7 @@ from pancyte.data.records import Record, read_manifest, select_split, write_mani
 from pancyte.errors import CheckpointError, InputError, UsageError
 from pancyte.io.checkpoint import copy_checkpoint, load_checkpoint, save_checkpoint
 from pancyte.io.tables import read_csv, read_json
+from pancyte.ops.familiarity import Familiarity
 from pancyte.workflows import calibrate as workflow
 from pancyte.workflows.calibrate import calibrate, calibrate_model, calibrate_trained
 from pancyte.workflows.calibration import FILES, CalibrateConfig
@@ -154,7 +155,7 @@ def test_the_command_calibrates_and_predict_filters(manifest, tmp_path, capsys):
     assert run(arguments) == 0
     said = capsys.readouterr().out
     assert "expected calibration error of images left out in turn" in said
-    assert "Images that are unlike those of the training are not told apart." in said
+    assert "not told apart" not in said  # what the model told before, it tells
     assert run(arguments) == 2
     assert "would overwrite" in capsys.readouterr().err
     image = manifest.parent / "image_val0.tif"
@@ -195,13 +196,14 @@ def test_a_task_that_does_not_tell_what_is_needed_is_refused(manifest, monkeypat
 
 
 def test_a_split_that_is_missing_is_said(manifest, tmp_path, caplog):
-    with pytest.raises(UsageError, match="expected the split to be one of"):
+    with pytest.raises(UsageError, match=r"no image is of split 'dev'; the splits there are"):
         calibrate("generalist", manifest, tmp_path, replace(SETTINGS, split="dev"))
     with caplog.at_level(logging.WARNING):
         truth, known = find_images(manifest, replace(SETTINGS, known_split="nowhere"))
     assert len(truth) == 14
     assert known == ()
-    assert "Images unlike those of the training will not be told apart" in caplog.text
+    assert "No images of the training are looked at: " in caplog.text
+    assert "no image is of split 'nowhere'; the splits there are train, val." in caplog.text
 
 
 def test_a_folder_without_splits_is_predicted_as_a_whole(tmp_path, caplog):
@@ -213,9 +215,28 @@ def test_a_folder_without_splits_is_predicted_as_a_whole(tmp_path, caplog):
         truth, known = find_images(tmp_path, SETTINGS)
     assert len(truth) == 3
     assert known == ()
-    assert "names no splits: all of its 3 images are predicted" in caplog.text
-    with pytest.raises(UsageError, match="expected the split to be one of none, but got 'test'"):
+    assert "names no splits: all that is in it is predicted (3 images)" in caplog.text
+    with pytest.raises(UsageError, match=r"no image there has a split. Leave the split out to ta"):
         find_images(tmp_path, replace(SETTINGS, split="test"))
+
+
+def test_a_folder_of_images_and_masks_is_enough(tmp_path, monkeypatch, capsys):
+    known = Familiarity(np.zeros(3), np.eye(3)[:1], np.ones(1), 1.0, 10.0)
+    model = replace(spot_model(), familiarity=known)
+    monkeypatch.setattr(workflow, "load_model", lambda _: model)
+    for number in range(14):
+        image, truth = small_and_large(np.random.default_rng(number))
+        for kind, pixels in (("images", image), ("masks", truth.astype(np.uint16))):
+            (tmp_path / "data" / kind).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(tmp_path / "data" / kind / f"{number}.tif", pixels)
+    data, out = tmp_path / "data", tmp_path / "out"
+    assert run(["models", "calibrate", "generalist", str(data), "-o", str(out)]) == 0
+    said, err = capsys.readouterr()
+    assert "names no splits: all that is in it is predicted (14 images)" in err
+    assert "not told apart" not in said + err
+    assert load(out, device="cpu").calibration.objects == 14 * 4
+    # No image of the training was there; what is known of them stays.
+    assert load(out, device="cpu").familiarity.limit == known.limit
 
 
 def test_results_are_not_overwritten(tmp_path, manifest):

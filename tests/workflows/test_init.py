@@ -98,7 +98,7 @@ def test_images_without_labels_can_be_predicted_but_not_trained_on(tmp_path):
     found = look_at(tmp_path)
     assert (found.num_images, found.num_labeled) == (1, 0)
     choices = Choices(data=tmp_path)
-    with pytest.raises(InputError, match="1 images, but no labels to train on"):
+    with pytest.raises(InputError, match="1 image, but no labels to train on"):
         write_choices(choices, found, tmp_path / "config.toml")
     with pytest.raises(InputError, match="no such folder or manifest"):
         look_at(tmp_path / "nowhere")

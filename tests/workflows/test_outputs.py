@@ -137,7 +137,7 @@ def test_files_that_no_prediction_lists_are_never_overwritten(tmp_path: Path, do
     touch(tmp_path, "in/a.tif", "out/a_labels.tif")
     jobs = plan_jobs([tmp_path / "in"])
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match="1 files that no prediction wrote.*a_labels.tif. Cho"):
+        with pytest.raises(UsageError, match="1 file that no prediction wrote.*a_labels.tif. Cho"):
             check_overwriting(jobs, tmp_path / "out", overwrite=overwrite)
     (tmp_path / "out/run.json").write_text(document)
     with pytest.raises(UsageError, match="2 files that no prediction wrote"):

@@ -144,7 +144,7 @@ def test_labels_drawn_by_hand_are_never_overwritten(tmp_path: Path, capsys) -> N
     for options in ([], ["--overwrite"]):
         assert run([*arguments, *options]) == 2
         err = capsys.readouterr().err
-        assert "would overwrite 1 files that no prediction wrote" in err
+        assert "would overwrite 1 file that no prediction wrote" in err
         assert "a_labels.tif" in err
         assert content(tmp_path) == before
     assert run(["predict", str(tmp_path / "b.tif"), "-o", str(tmp_path)]) == 0
@@ -226,17 +226,28 @@ def test_one_bad_file_is_reported_at_the_end_and_does_not_stop_the_others(
 def test_all_files_bad_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.tif").write_bytes(b"II*\0")
-    with pytest.raises(InputError, match=r"None of 1 images could be segmented:\n  .*a\.tif"):
+    with pytest.raises(InputError, match=r"The image could not be segmented:\n  .*a\.tif"):
         predict(tmp_path / "in", tmp_path / "out")
     with pytest.raises(PartialError, match="1 of 2 images"):
         predict([tmp_path / "in", write_spots(tmp_path / "b.tif")], tmp_path / "out 2")
+    (tmp_path / "in/b.tif").write_bytes(b"II*\0")
+    with pytest.raises(InputError, match=r"None of 2 images could be segmented:\n  .*a\.tif"):
+        predict(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_stack_gets_one_sentence(tmp_path: Path) -> None:
-    tifffile.imwrite(tmp_path / "z.tif", np.zeros((5, 32, 32), np.uint8), imagej=True,
-                     metadata={"axes": "ZYX"})  # fmt: skip
-    with pytest.raises(InputError, match=r"z\.tif: is a stack of 5 slices.*3D or sliced model"):
+    stack = np.zeros((5, *spots().shape), np.uint8)
+    stack[2] = spots()
+    tifffile.imwrite(tmp_path / "z.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    advice = r"z\.tif: is a stack of 5 slices .* give --axes CYX --channels 2 .*save each slice"
+    with pytest.raises(InputError, match=advice):
         predict(tmp_path / "z.tif", tmp_path / "out")
+    # What it says works.
+    out = predict(tmp_path / "z.tif", tmp_path / "out", PredictConfig(axes="CYX", channels="2"))
+    np.testing.assert_array_equal(
+        read_labels(out / "z_labels.tif").labels, spot_model().segment(spots()).labels
+    )
 
 
 def test_non_finite_pixels_are_counted_and_warned_about_once(tmp_path: Path, caplog) -> None:
@@ -260,6 +271,8 @@ def test_a_constant_image_has_no_objects(tmp_path: Path, value: int) -> None:
     out = predict(tmp_path / "a.tif", tmp_path / "out")
     assert not read_labels(out / "a_labels.tif").labels.any()
     assert read_csv(out / "objects.csv")["label"] == []
+    (note,) = read_csv(out / "images.csv")["note"]
+    assert note.startswith("No objects were found: all pixels of the image are equal.")
 
 
 def test_what_a_killed_prediction_left_half_written_is_removed(tmp_path: Path) -> None:
@@ -328,9 +341,19 @@ def test_a_full_disk_is_an_error_of_resources(tmp_path: Path, monkeypatch) -> No
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     image = write_spots(tmp_path / "a.tif")
-    with pytest.raises(UsageError, match=r"a\.tif"):
+    with pytest.raises(UsageError, match=r"a\.tif: expected a folder to write to, but it is a fil"):
         predict(image, image)
     assert np.array_equal(tifffile.imread(image), spots())
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, model, capsys
+) -> None:
+    image = write_spots(tmp_path / "a.tif")
+    assert run(["predict", str(image), "-o", str(tmp_path / "a.tif/out")]) == 2
+    said = f"Error: {image}: expected a folder to write to, but it is a file. Name another.\n"
+    assert capsys.readouterr().err == said
+    assert model == []
 
 
 # Each option changes something: none is accepted and ignored.
@@ -500,7 +523,7 @@ def test_a_result_that_cannot_be_written_ends_the_run_and_blames_no_image(
     err = capsys.readouterr().err
     assert "a_overlay.png: is a folder" in err
     assert "could not be segmented" not in err
-    assert "Results of 0 of 1 images are in" in err
+    assert "Results of 0 of 1 image are in" in err
 
 
 # Which results are written.
@@ -567,9 +590,14 @@ def test_files_that_are_no_images_are_said(tmp_path: Path, caplog) -> None:
     (tmp_path / "in/.hidden").touch()
     with caplog.at_level(logging.INFO, "pancyte"):
         out = predict(tmp_path / "in", tmp_path / "out")
-    assert any("Left out 1 files that are no images: " in r.getMessage() for r in caplog.records)
+    assert any("Left out 1 file that is no image: " in r.getMessage() for r in caplog.records)
     (skipped,) = read_json(out / "run.json")["skipped"]
     assert skipped.endswith("notes.docx")
+    (tmp_path / "in/more.docx").touch()
+    with caplog.at_level(logging.INFO, "pancyte"):
+        predict(tmp_path / "in", tmp_path / "out", overwrite=True)
+    assert any("Left out 2 files that are no images: " in r.getMessage() for r in caplog.records)
+    (tmp_path / "in/more.docx").unlink()
     predict(tmp_path / "in", tmp_path / "in")
     assert len(read_json(predict(tmp_path / "in", tmp_path / "2") / "run.json")["skipped"]) == 1
 

@@ -44,7 +44,9 @@ def calibrate(
     looked at, so that it can say which images are unlike them. Of data without splits all images
     are predicted.
     """
-    from pancyte.cli.progress import image_progress
+    from pancyte.cli.progress import image_progress, say_loading
+
+    say_loading()
     from pancyte.cli.settings import settings_from_options
     from pancyte.workflows.calibrate import calibrate as run
     from pancyte.workflows.calibration import CalibrateConfig

@@ -49,8 +49,10 @@ def evaluate(  # noqa: PLR0913 - one parameter for each option
     holds images and labels. Where each class has a folder of its own, name them with
     --set 'classes=["cell","nucleus"]'.
     """
+    from pancyte.cli.progress import image_progress, say_loading
+
+    say_loading()
     with without_garbage_collection():
-        from pancyte.cli.progress import image_progress
         from pancyte.cli.settings import settings_from_options
         from pancyte.workflows.evaluate import evaluate as run
         from pancyte.workflows.evaluation import EvaluateConfig

@@ -68,8 +68,10 @@ def predict(
     NAME_labels.tif and NAME_overlay.png, and for all of them objects.csv, images.csv and run.json.
     The same command goes on with a prediction that was interrupted.
     """
+    from pancyte.cli.progress import image_progress, say_loading
+
+    say_loading()
     with without_garbage_collection():
-        from pancyte.cli.progress import image_progress
         from pancyte.cli.settings import settings_from_options
         from pancyte.workflows.predict import predict as run
         from pancyte.workflows.predict_config import PredictConfig

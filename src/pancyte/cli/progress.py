@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+def say_loading() -> None:
+    """Say on a terminal that the program is being loaded: the first time takes a minute or more."""
+    if sys.stderr.isatty():
+        click.echo("Loading pancyte; the first time after an installation is slow ...", err=True)
+
+
 @contextlib.contextmanager
 def image_progress() -> Iterator[Callable[[int, int, str], None]]:
     """Yield a function to call with the number of images done, that of all, and the latest one.

@@ -48,7 +48,9 @@ def train(
     A .py file is run; it defines config = TrainConfig(...), and may define network, losses and
     metrics too. On several processes: torchrun --nproc-per-node 2 -m pancyte train CONFIG
     """
-    from pancyte.cli.progress import step_progress
+    from pancyte.cli.progress import say_loading, step_progress
+
+    say_loading()
     from pancyte.workflows.dry_run import show_first_batch
     from pancyte.workflows.program import read_program
     from pancyte.workflows.train import train as run

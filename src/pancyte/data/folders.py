@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from pancyte.data.records import TEST, TRAIN, VAL, DataSource, Record, read_manifest
 from pancyte.data.splits import check_disjoint
-from pancyte.errors import InputError
+from pancyte.errors import InputError, counted
 from pancyte.io.images import is_drawn
 from pancyte.io.raster import SUFFIXES
 from pancyte.io.results import RUN_FILE, predicted_files
@@ -294,9 +294,14 @@ def _split_of(path: Path) -> str:
 
 def _refuse_empty(kind: str, where: Path, predicted: frozenset[Path]) -> NoReturn:
     left_out = sum(path.is_relative_to(where) for path in predicted)
+    them = (
+        "is no truth: correct it, and save it"
+        if left_out == 1
+        else ("are no truth: correct them, and save them")
+    )
     hint = (
-        f" The {left_out} files that pancyte predicted there, as run.json says, are no truth: "
-        "correct them, and save them in a folder masks without run.json."
+        f" The {counted(left_out, 'file')} that pancyte predicted there, as run.json says, {them} "
+        "in a folder masks without run.json."
     )
     msg = (
         f"{where}: expected {kind}, but found none. Put images into a folder images and "

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from pancyte.data.records import TEST, TRAIN, UNUSED, VAL, Record
-from pancyte.errors import InputError, UsageError
+from pancyte.errors import InputError, UsageError, counted
 from pancyte.params import params
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ def check_disjoint(records: Iterable[Record]) -> None:
             twice.setdefault(str(record.image), f"{splits[path]} and {split}")
     if twice:
         names = ", ".join(f"{name} in {both}" for name, both in list(twice.items())[:_NAMED])
+        count = f"{counted(len(twice), 'image')} {'is' if len(twice) == 1 else 'are'}"
         msg = (
-            f"{len(twice)} images are in two splits: {names}. A score on an image that was trained "
-            "on says nothing: leave each image in one split only."
+            f"{count} in two splits: {names}. A score on an image that was trained on says "
+            "nothing: leave each image in one split only."
         )
         raise InputError(msg)
 

@@ -20,10 +20,11 @@ import numpy as np
 
 from pancyte.config import to_mapping
 from pancyte.data.record_files import read_pixels, read_targets
-from pancyte.errors import InputError, PancyteError, UsageError, listed
+from pancyte.errors import InputError, PancyteError, UsageError, counted, listed
 from pancyte.inference.embedding import embed_view
 from pancyte.inference.view import view_image
 from pancyte.io.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, load_checkpoint, save_checkpoint
+from pancyte.io.files import check_folder
 from pancyte.metrics.calibration import (
     cross_validated_scores,
     divide_groups,
@@ -111,6 +112,7 @@ def calibrate(
     """
     config, out = config or CalibrateConfig(), Path(out)
     _check_overwriting(out, overwrite=overwrite)
+    check_folder(out)
     folder = find_model(model)
     settings = PredictConfig(
         model=str(folder.absolute()), device=config.device, threads=config.threads, min_score=0.0
@@ -180,10 +182,10 @@ def calibrate_trained(
         )
         return
     _LOGGER.info(
-        "Scores are probabilities now, with an expected calibration error of %.3f on the %d images "
+        "Scores are probabilities now, with an expected calibration error of %.3f on the %s "
         "of the validation. By these the best model was chosen too, so that new images will show a "
         "somewhat larger one",
-        found.error, len(named),
+        found.error, counted(len(named), "image"),
     )  # fmt: skip
 
 
@@ -228,7 +230,8 @@ def calibrate_model(
     for done, item in enumerate(truth, start=1):
         seen.append(_look_at(model, item))
         if report is not None:
-            report(done, len(truth), f"{item.name}: {len(seen[-1].correct)} objects")
+            found = counted(len(seen[-1].correct), "object")
+            report(done, len(truth), f"{item.name}: {found}")
     calibration, scores = _fit(seen, config)
     correct = np.concatenate([image.correct for image in seen])
     familiarity = _fit_looks(model, known, seen)
@@ -312,9 +315,10 @@ def _fit(
     with_objects = {image.group for image in seen if len(image.correct)}
     if count < config.min_objects or len(with_objects) < 2:
         msg = (
-            f"The model found {count} objects in {len(seen)} images, but a calibration needs at "
-            f"least {config.min_objects} in two images that belong to different groups. Give more "
-            "annotated images."
+            f"The model found {counted(count, 'object')} in {counted(len(seen), 'image')}, but a "
+            f"calibration needs at least {config.min_objects} in two images that belong to "
+            "different groups. Give more annotated images; where the model was trained on no split "
+            "of the manifest, --set split=none takes all."
         )
         raise UsageError(msg)
     classes = np.concatenate([image.classes for image in seen])
@@ -343,6 +347,8 @@ def _fit_looks(model: Model, known: Sequence[Record], seen: Sequence[_Seen]) -> 
     looks = [image.looks for image in seen if image.looks is not None]
     cloud = list(_known_looks(model, known)) if len(looks) >= FEWEST_IMAGES else []
     if len(cloud) < FEWEST_IMAGES:
+        if model.familiarity is not None:
+            return model.familiarity
         _LOGGER.warning(
             "Images unlike those of the training will not be told apart: that takes %d images of "
             "the training and %d others with objects, but there are %d and %d",

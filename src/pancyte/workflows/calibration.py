@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pancyte.errors import counted
 from pancyte.io.tables import write_csv, write_json
 from pancyte.metrics.calibration import expected_calibration_error, reliability_curve
 from pancyte.params import params
@@ -39,7 +40,8 @@ class CalibrateConfig:
     split: str | None = "val"
     """Split of the images to predict, which the model was not trained on; None takes all."""
     known_split: str | None = "train"
-    """Split of the images that the model was trained on; None lets the calibration do without."""
+    """Split of the images that the model was trained on; None lets the calibration do without:
+    what the model tells already of images unlike them stays as it is."""
     known_images: int = 240
     """Most of these images to look at, chosen evenly from the modalities; at least 10."""
     min_objects: int = 50
@@ -91,8 +93,9 @@ class Calibrated:
         by_mass = expected_calibration_error(self.scores, self.correct, bins=self.bins, by="mass")
         found = self.calibration
         error = f"expected calibration error of images left out in turn: {self.error:.3f}"
+        images = counted(found.images, "image")
         lines = [
-            f"{found.objects} objects of {found.images} images, {self.correct.mean():.1%} right",
+            f"{found.objects} objects of {images}, {self.correct.mean():.1%} right",
             f"{error} ({by_mass:.3f} with bins of as many objects each)",
             "min_score  kept  precision  recall     f1",
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pancyte.errors import UsageError
+from pancyte.errors import UsageError, counted
 from pancyte.io.files import sha256_file
 from pancyte.workflows.calibration import CalibrateConfig
 from pancyte.workflows.environment import describe_environment
@@ -45,9 +45,9 @@ def find_images(
     everything = find_truth(data, split=None)
     if config.split == CalibrateConfig().split and not any(i.record.split for i in everything):
         _LOGGER.warning(
-            "%s names no splits: all of its %d images are predicted, and none should be one that "
-            "the model was trained on. Images unlike those of the training will not be told apart",
-            data, len(everything),
+            "%s names no splits: all that is in it is predicted (%s), and none should be one that "
+            "the model was trained on",
+            data, counted(len(everything), "image"),
         )  # fmt: skip
         return everything, ()
     truth = find_truth(data, split=config.split)
@@ -60,7 +60,7 @@ def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
     try:
         truth = find_truth(data, split=config.known_split)
     except UsageError as error:
-        _LOGGER.warning("Images unlike those of the training will not be told apart: %s", error)
+        _LOGGER.warning("No images of the training are looked at: %s", error)
         return ()
     return choose_records((item.record for item in truth), config.known_images)
 

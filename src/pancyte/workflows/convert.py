@@ -16,8 +16,8 @@ import tomli_w
 
 from pancyte.config import from_mapping
 from pancyte.data.records import Record, write_manifest
-from pancyte.errors import InputError, UsageError, listed
-from pancyte.io.files import write_text
+from pancyte.errors import InputError, UsageError, counted, listed
+from pancyte.io.files import check_file, check_folder, write_text
 from pancyte.io.tables import read_json
 from pancyte.workflows.conversion import mediar, mediar_v
 from pancyte.workflows.conversion.weights import convert_weights
@@ -112,6 +112,8 @@ def convert(
     if not source.is_file():
         raise InputError(f"{source}: no such file to convert. Check the path.")
     names = tuple(classes)
+    is_weights = source.suffix.lower() in WEIGHTS_SUFFIXES
+    (check_folder if is_weights else check_file)(out)
     if source.suffix.lower() in WEIGHTS_SUFFIXES:
         notes = convert_weights(source, out, classes=names)
         return Conversion("weights, as a model folder", out, notes=notes)
@@ -208,7 +210,7 @@ def _write_mapping(document: Mapping[str, Any], root: Path, out: Path) -> Conver
         raise InputError(msg)
     write_manifest(out, records)
     lists = ", ".join(f"{len(rows)} {name}" for name, rows in document.items())
-    return Conversion(kind, out, notes=(f"{len(records)} images: {lists}",))
+    return Conversion(kind, out, notes=(f"{counted(len(records), 'image')}: {lists}",))
 
 
 def _check_suffix(out: Path, suffix: str, kind: str) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pancyte.errors import PancyteError
+from pancyte.errors import PancyteError, counted
 from pancyte.io.bitmaps import write_png
+from pancyte.io.files import check_file
 from pancyte.viz.overlay import overlay, readable_magnification
 from pancyte.workflows.batches import batch_keys
 from pancyte.workflows.plan import make_plan, warn_of_high_end
@@ -53,13 +54,14 @@ def show_first_batch(config: TrainConfig, picture: Path | None = None) -> str:
     ConfigError, InputError
         As for the training: what it would stumble over at its start is found here too.
     """
+    path = picture or config.out.with_name(f"{config.out.name}_first_batch.png")
+    check_file(path)
     data = open_training_data(config, task=_KeepLabels(config.task))  # type: ignore[arg-type]
     config.task.network()  # which may have an encoder that is not there
     plan = make_plan(config, draws=data.main.draws_per_epoch)
     warn_of_high_end(config, plan)
     keys = next(batch_keys(config, data.dataset, 0, plan.epoch_steps))
     patches = [_patch(data.dataset[key]) for key in keys]  # type: ignore[index]
-    path = picture or config.out.with_name(f"{config.out.name}_first_batch.png")
     write_png(path, _draw(patches))
     return "\n".join([*_describe_data(data, plan, config), *_describe_batch(patches, config)]) + (
         f"\nThe picture is {path}"
@@ -96,16 +98,14 @@ def _describe_data(data: TrainingData, plan: Plan, config: TrainConfig) -> list[
     ]  # fmt: skip
     epochs = plan.steps / plan.epoch_steps
     patches = config.batch * config.optimization.accumulate
-    return [
-        f"Images: {', '.join(used)}",
-        f"Length: {plan.steps} steps of {patches} patches, {epochs:.4g} epochs",
-    ]
+    steps = f"{counted(plan.steps, 'step')} of {counted(patches, 'patch', plural='patches')}"
+    return [f"Images: {', '.join(used)}", f"Length: {steps}, {epochs:.4g} epochs"]
 
 
 def _describe_batch(
     patches: Sequence[dict[str, npt.NDArray[Any]]], config: TrainConfig
 ) -> list[str]:
-    lines = [f"First batch: {len(patches)} patches"]
+    lines = [f"First batch: {counted(len(patches), 'patch', plural='patches')}"]
     for name in patches[0]:
         array = np.stack([patch[name] for patch in patches])
         span = f"{array.min():.4g} to {array.max():.4g}"
@@ -115,7 +115,7 @@ def _describe_batch(
         counts = [len(np.unique(plane[plane > 0])) for plane in labels[:, place]]
         known = [patch["valid"][place].any() for patch in patches if "valid" in patch]
         missing = f"; not annotated in {known.count(np.False_)} patches" if not all(known) else ""
-        objects = f"{sum(counts)} objects, {min(counts)} to {max(counts)} in a patch"
+        objects = f"{counted(sum(counts), 'object')}, {min(counts)} to {max(counts)} in a patch"
         lines.append(f"  class {name}: {objects}{missing}")
     return lines
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pancyte.errors import PancyteError
+from pancyte.errors import PancyteError, counted
 from pancyte.inference.model import Model
 from pancyte.io.files import write_text
 from pancyte.training.loop import fit
@@ -181,8 +181,9 @@ def _validate(run: Run) -> None:
     is_best = score is not None and (run.best is None or score > run.best)
     run.stale = 0 if is_best else run.stale + 1
     _LOGGER.info(
-        "step %d: f1 %.3f, ap %.3f at IoU 0.5 on %d images, %.0f s%s",
-        run.state.step, scores.get("f1", math.nan), scores.get("ap", math.nan), len(images),
+        "step %d: f1 %.3f, ap %.3f at IoU 0.5 on %s, %.0f s%s",
+        run.state.step, scores.get("f1", math.nan), scores.get("ap", math.nan),
+        counted(len(images), "image"),
         time.perf_counter() - started, ", the best so far" if is_best else "",
     )  # fmt: skip
     if is_best:
@@ -192,7 +193,9 @@ def _validate(run: Run) -> None:
     save(run)
     if run.is_stale:
         _LOGGER.info(
-            "Stopping early: %d validations without a better %s", run.stale, validation.metric
+            "Stopping early: %s without a better %s",
+            counted(run.stale, "validation"),
+            validation.metric,
         )
 
 

@@ -22,6 +22,7 @@ from pancyte.config import from_mapping
 from pancyte.data.record_files import read_pixels, read_record_labels, read_targets
 from pancyte.errors import InputError, UsageError, listed
 from pancyte.io.checkpoint import MANIFEST_NAME
+from pancyte.io.files import check_folder
 from pancyte.io.images import ERRORS_SUFFIX
 from pancyte.io.label_files import read_labels
 from pancyte.metrics.matching import Matching, match
@@ -89,6 +90,8 @@ def evaluate(
     folder = None if out is None else Path(out)
     found = find_truth(Path(truth), split=config.split, layout=config.layout)
     _check_overwriting(folder, overwrite=overwrite)
+    if folder is not None:
+        check_folder(folder)
     segment = _segmenter(predictions, config)
     if segment is None:
         # A split or a manifest may be a part of what was predicted.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from pancyte.errors import UsageError
 from pancyte.io.checkpoint import read_manifest
-from pancyte.io.files import read_text, write_bytes
+from pancyte.io.files import check_file, read_text, write_bytes
 from pancyte.workflows.export_bioimageio import Facts, package_model
 from pancyte.workflows.export_onnx import OPSET, export_onnx
 from pancyte.workflows.models import list_models, load
@@ -89,6 +89,7 @@ def export_model(
     if out.exists() and not overwrite:
         msg = f"{out}: is there already. Choose another name, or add --overwrite."
         raise UsageError(msg)
+    check_file(out)
     if card is not None and format == "onnx":
         raise UsageError("A card belongs to a package of bioimage.io; an ONNX file has no place.")
     text = None if card is None else read_text(Path(card))

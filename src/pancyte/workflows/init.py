@@ -19,8 +19,8 @@ from pancyte.config import from_mapping
 from pancyte.data.folders import LABEL_FOLDERS, Layout, pair_folder
 from pancyte.data.record_files import read_pixels, read_record_labels
 from pancyte.data.records import VAL, read_manifest
-from pancyte.errors import InputError, UsageError, near_miss
-from pancyte.io.files import write_text
+from pancyte.errors import InputError, UsageError, counted, near_miss
+from pancyte.io.files import check_file, write_text
 from pancyte.io.images import find_images, read_image
 from pancyte.nn.encoders import find_encoder
 from pancyte.ops.measure import measure_objects
@@ -134,8 +134,8 @@ def write_choices(
         return (out,)
     if not found.num_labeled:
         msg = (
-            f"{choices.data}: {found.num_images} images, but no labels to train on. Put labels of "
-            "the same names into a folder masks beside the folder images."
+            f"{choices.data}: {counted(found.num_images, 'image')}, but no labels to train on. "
+            "Put labels of the same names into a folder masks beside the folder images."
         )
         raise InputError(msg)
     _check_choices(choices, found)
@@ -191,6 +191,7 @@ def _check_new(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         msg = f"{path}: is there already. Choose another name, or add --overwrite."
         raise UsageError(msg)
+    check_file(path)
 
 
 def _records_of(folder: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from pancyte.errors import counted
 from pancyte.params import params
 from pancyte.tasks.flow import Loss
 from pancyte.training.optim import OptimizerName, ScheduleName
@@ -76,7 +77,7 @@ class Found:
     def __str__(self) -> str:
         labeled = f", {self.num_labeled} with labels" if self.num_labeled else " without labels"
         kinds = f"; classes: {', '.join(self.classes)}" if self.num_labeled else ""
-        return f"{self.num_images} images{labeled}{kinds}; channels: {self.channels}"
+        return f"{counted(self.num_images, 'image')}{labeled}{kinds}; channels: {self.channels}"
 
 
 def _quoted(text: str) -> str:

@@ -17,10 +17,11 @@ import numpy as np
 from pancyte.data.modality import Clustering, Clusters, cluster_embeddings, order_by_typicality
 from pancyte.data.record_files import read_pixels
 from pancyte.data.records import Record, read_manifest, write_manifest
-from pancyte.errors import InputError, UsageError, listed
+from pancyte.errors import InputError, UsageError, counted, listed
 from pancyte.inference.embedding import embed_image
 from pancyte.inference.model import Model
 from pancyte.io.bitmaps import write_png
+from pancyte.io.files import check_file, check_folder
 from pancyte.io.images import SHEETS_SUFFIX
 from pancyte.viz.contact_sheet import contact_sheet, thumbnail
 from pancyte.workflows.models import load
@@ -55,7 +56,7 @@ class ModalitiesReport:
 
     def __str__(self) -> str:
         sizes = Counter(record.modality for record in self.records)
-        lines = [f"{len(self.records)} images: {len(sizes)} clusters"]
+        lines = [f"{counted(len(self.records), 'image')}: {counted(len(sizes), 'cluster')}"]
         lines += [f"  {name}: {sizes[name]}" for name in sorted(sizes)]
         if self.wanted is not None and len(sizes) < self.wanted:
             lines.append(
@@ -130,7 +131,8 @@ def discover_modalities(
         sheets.append(folder / f"{name.replace(' ', '_')}.png")
         write_png(sheets[-1], contact_sheet([pictures[place] for place in places]))
     write_manifest(out, found)
-    _LOGGER.info("Wrote %s with %d images in %d clusters", out, len(found), len(names))
+    numbers = counted(len(found), "image"), counted(len(names), "cluster")
+    _LOGGER.info("Wrote %s with %s in %s", out, *numbers)
     return ModalitiesReport(
         manifest=out,
         records=found,
@@ -150,7 +152,8 @@ def _check_out(manifest: Path, out: Path, folder: Path, *, overwrite: bool) -> N
         if path.exists() and not overwrite:
             msg = f"{path}: is there already. Choose another name, or add --overwrite."
             raise UsageError(msg)
-
+    check_file(out)
+    check_folder(folder)
     others = sorted(set(folder.iterdir()) - set(_sheets(folder))) if folder.exists() else []
     if others:
         msg = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pancyte.data.records import read_manifest, select_split
-from pancyte.errors import UsageError, listed
+from pancyte.errors import UsageError, counted, listed
 from pancyte.io.files import absolute
 from pancyte.io.images import LABELS_SUFFIX, OVERLAY_SUFFIX, RESULT_SUFFIXES, find_images, is_drawn
 from pancyte.io.results import RUN_FILE, predicted_files, read_run
@@ -198,14 +198,14 @@ def check_overwriting(
     foreign = [path for path in existing if path.as_posix() not in written]
     if foreign:
         msg = (
-            f"{out}: would overwrite {len(foreign)} files that no prediction wrote, since "
-            f"{RUN_FILE} in that folder does not list them: {listed(foreign)}. Choose another "
-            "folder, or move them away; --overwrite replaces results of pancyte only."
+            f"{out}: would overwrite {counted(len(foreign), 'file')} that no prediction wrote and "
+            f"{RUN_FILE} in that folder does not list: {listed(foreign)}. Choose another folder, "
+            "or move that away; --overwrite replaces results of pancyte only."
         )
         raise UsageError(msg)
     if existing and not overwrite:
         msg = (
-            f"{out}: would overwrite {len(existing)} files: {listed(existing)}. "
+            f"{out}: would overwrite {counted(len(existing), 'file')}: {listed(existing)}. "
             "Choose another folder, or add --overwrite (in Python, overwrite=True)."
         )
         raise UsageError(msg)

@@ -16,10 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pancyte.config import from_mapping, to_mapping
-from pancyte.errors import InputError, PartialError, ResourceError, UsageError, listed
-from pancyte.inference.inputs import reading_notes
+from pancyte.errors import (
+    InputError,
+    PartialError,
+    ResourceError,
+    UsageError,
+    counted,
+    listed,
+)
+from pancyte.inference.inputs import check_plane, reading_notes
 from pancyte.io.bitmaps import write_png
-from pancyte.io.files import remove_stale, sha256_file
+from pancyte.io.files import check_folder, remove_stale, sha256_file
 from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.ops.selection import keep_objects
@@ -101,30 +108,37 @@ def predict(
     config = config or PredictConfig()
     out = Path(out)
     paths = [Path(path) for path in ([sources] if isinstance(sources, str | Path) else sources)]
+    report = report or _no_report
     jobs = plan_jobs(paths, split=config.split)
+    check_folder(out)
+    report(0, len(jobs), "Loading the model")
     with using_threads(config.threads) as threads:
         model = load_model(config)
         jobs = with_class_pictures(jobs, model.classes, config.wanted)
         header = _describe(config, model, threads)
         results, left = _start(jobs, out, config, header, overwrite=overwrite)
         results.skipped = _report_skipped(paths, jobs)
+        report(0, len(jobs), "Preparing; the first time after an installation takes a minute")
         warm_up()
         remove_stale({(out / job.labels).parent for job in jobs} | {out}, age=_STALE_SECONDS)
         try:
-            _segment_all(left, out, model, config, results, report=report or _no_report)
+            _segment_all(left, out, model, config, results, report=report)
         except BaseException:
             # Also on Ctrl-C: the table then lists the images that were finished. Where the disk is
             # full, that error is the one to report.
             with contextlib.suppress(ResourceError):
                 results.write(out, status="interrupted")
             finished = len(results.images)
-            _LOGGER.info("Results of %d of %d images are in %s", finished, len(jobs), out)
+            total = counted(len(jobs), "image")
+            _LOGGER.info("Results of %d of %s are in %s", finished, total, out)
             raise
     if results.images:  # else there is nothing that a table or a second run could lose
         results.write(out, status="partial" if results.failures else "complete")
     _raise_failures(results, out)
-    images = "1 image" if len(results.images) == 1 else f"{len(results.images)} images"
-    _LOGGER.info("Found %d objects in %s", results.num_objects, images)
+    _LOGGER.info(
+        "Found %s in %s",
+        counted(results.num_objects, "object"), counted(len(results.images), "image"),
+    )  # fmt: skip
     return out
 
 
@@ -151,8 +165,8 @@ def _start(
     if finished is None:
         return results, jobs
     _LOGGER.info(
-        "Going on with a prediction that was not finished: %d of %d images are done already",
-        len(finished), len(jobs),
+        "Going on with a prediction that was not finished: %d of %s done already",
+        len(finished), counted(len(jobs), "image"),
     )  # fmt: skip
     return results, [job for job in jobs if job.name not in finished]
 
@@ -160,7 +174,9 @@ def _start(
 def _report_skipped(sources: Sequence[Path], jobs: Sequence[Job]) -> list[str]:
     skipped = skipped_files(sources, jobs)
     if skipped:
-        _LOGGER.info("Left out %d files that are no images: %s", len(skipped), listed(skipped))
+        which = "is no image" if len(skipped) == 1 else "are no images"
+        count = counted(len(skipped), "file")
+        _LOGGER.info("Left out %s that %s: %s", count, which, listed(skipped))
     return skipped
 
 
@@ -243,7 +259,7 @@ def _segment_all(
         entry = _entry(job, read, found, config.wanted)
         results.images.append(entry | {"seconds": seconds})
         num_objects = found.objects.num_objects
-        report(done, len(jobs), f"{job.name}: {num_objects} objects, {seconds} s")
+        report(done, len(jobs), f"{job.name}: {counted(num_objects, 'object')}, {seconds} s")
 
 
 def _tile_report(report: Report, done: int, total: int, name: str) -> Callable[[int, int], None]:
@@ -285,6 +301,7 @@ def segment_file(
         The image cannot be read or segmented as the settings say; the message names the file.
     """
     read = read_image(path, axes=config.axes, channels=config.channels, keep_type=True)
+    check_plane(read.image, axes=read.axes, where=str(path))
     try:
         found = model.segment(
             read.image,
@@ -357,7 +374,8 @@ def _keep_wanted(found: Segmentation, config: PredictConfig, model: Model) -> Se
     kept = model.task.relate(keep_objects(found, np.asarray(keep, dtype=np.bool_)))
     if keep.any():
         return kept
-    line = f"All {len(keep)} objects found were left out by min_area {config.min_area:g}."
+    were = "The 1 object found was" if len(keep) == 1 else f"All {len(keep)} objects found were"
+    line = f"{were} left out by min_area {config.min_area:g}."
     return replace(kept, warnings=(*kept.warnings, line))
 
 
@@ -367,7 +385,8 @@ def _raise_failures(results: Results, out: Path) -> None:
     lines = "".join(f"\n  {failure['error']}" for failure in results.failures)
     total = len(results.failures) + len(results.images)
     if not results.images:
-        raise InputError(f"None of {total} images could be segmented:{lines}")
+        images = "The image" if total == 1 else f"None of {total} images"
+        raise InputError(f"{images} could {'not ' if total == 1 else ''}be segmented:{lines}")
     msg = (
         f"{len(results.failures)} of {total} images could not be segmented; the results of the "
         f"others are in {out}:{lines}"

@@ -19,7 +19,8 @@ from pancyte.data.record_files import read_pixels, read_record_labels
 from pancyte.data.records import TEST, TRAIN, VAL, Record, read_manifest, write_manifest
 from pancyte.data.selection import Selection, has_size, is_named
 from pancyte.data.splits import SplitLayout, assign_splits, divided_groups
-from pancyte.errors import InputError, UsageError, listed
+from pancyte.errors import InputError, UsageError, counted, listed
+from pancyte.io.files import check_file
 from pancyte.io.tables import write_csv
 from pancyte.ops.labels import split_components
 from pancyte.ops.measure import measure_objects
@@ -118,11 +119,12 @@ class PrepareReport:
         order = [name for name in (TRAIN, VAL, TEST) if name in splits]
         order += sorted(set(splits) - set(order))
         lines = [
-            f"{len(labeled)} images: " + ", ".join(f"{splits[s]} {s}" for s in order),
-            f"{self.num_objects} objects, median diameter {self.median_diameter:.1f} px",
+            f"{counted(len(labeled), 'image')}: " + ", ".join(f"{splits[s]} {s}" for s in order),
+            f"{counted(self.num_objects, 'object')}, median diameter {self.median_diameter:.1f} px",
         ]
         if len(labeled) < len(self.records):
-            lines.append(f"{len(self.records) - len(labeled)} images without labels")
+            unlabeled = counted(len(self.records) - len(labeled), "image")
+            lines.append(f"{unlabeled} without labels")
         for lack, number in Counter(lack for _, lack in self.unmatched).items():
             names = [path.name for path, other in self.unmatched if other == lack]
             article = "an " if lack == "image" else ""
@@ -189,6 +191,7 @@ def prepare(
         raise UsageError(f"{out}: expected a name ending in .csv for the manifest")
     if out.exists() and not overwrite:
         raise UsageError(f"{out}: is there already. Choose another name, or add --overwrite.")
+    check_file(out)
     found = _find(source, out, config)
     taken = _check_files(found.records, config, on_image)
     if not taken.records:
@@ -201,7 +204,7 @@ def prepare(
         records = write_gray_copies(records, config.gray, overwrite=overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_manifest(out, records)
-    _LOGGER.info("Wrote %s with %d images", out, len(records))
+    _LOGGER.info("Wrote %s with %s", out, counted(len(records), "image"))
     return PrepareReport(
         manifest=out,
         records=records,

@@ -29,7 +29,7 @@ import torch
 from pancyte.config import from_mapping, read_mapping, to_mapping, to_toml
 from pancyte.errors import CheckpointError, ConfigError, UsageError
 from pancyte.io.checkpoint import copy_checkpoint, read_manifest
-from pancyte.io.files import remove_stale, write_bytes, write_text
+from pancyte.io.files import check_folder, remove_stale, write_bytes, write_text
 from pancyte.io.tables import write_json
 from pancyte.workflows.environment import describe_environment
 
@@ -101,6 +101,7 @@ def open_run(
     if not present:
         if resume:
             _LOGGER.info("%s holds no run to resume; a fresh one starts", folder)
+        check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "config.toml", to_toml(to_mapping(settings)))
         return False

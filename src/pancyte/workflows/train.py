@@ -21,7 +21,7 @@ from torch import nn
 from pancyte import runtime
 from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
-from pancyte.errors import ConfigError
+from pancyte.errors import ConfigError, counted
 from pancyte.nn.encoders import STRIDE
 from pancyte.training.loop import start_state
 from pancyte.training.ranks import Ranks, SpreadNetwork, join_ranks
@@ -212,9 +212,11 @@ def _start(session: _Session, *, checkpoint: str | None) -> Run:
         _LOGGER.info("Resuming %s at step %d of %d", config.out, state.step, state.steps)
     _spread(state, ranks, seed=config.seed)
     _LOGGER.info(
-        "Training on %d images of %d modalities, %s in %s, %d threads%s",
-        len(data.training), len({record.modality for record in data.training}), device, precision,
-        threads, f", {ranks.size} processes" if ranks.size > 1 else "",
+        "Training on %s of %s, %s in %s, %s%s",
+        counted(len(data.training), "image"),
+        counted(len({r.modality for r in data.training}), "modality", plural="modalities"),
+        device, precision,
+        counted(threads, "thread"), f", {ranks.size} processes" if ranks.size > 1 else "",
     )  # fmt: skip
     trackers: tuple[Tracker, ...] = ()
     provenance: dict[str, Any] = {}

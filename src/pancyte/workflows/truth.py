@@ -21,7 +21,7 @@ from pancyte.data.folders import (
     pair_folder,
 )
 from pancyte.data.records import Record, read_manifest, select_split
-from pancyte.errors import InputError, UsageError, listed
+from pancyte.errors import InputError, UsageError, counted, listed
 from pancyte.io.files import absolute
 from pancyte.io.images import LABELS_SUFFIX, is_drawn
 from pancyte.io.raster import SUFFIXES
@@ -82,8 +82,10 @@ def find_truth(path: Path, *, split: str | None, layout: Layout | None = None) -
     if split is not None:
         chosen = select_split(records, split)
         if not chosen:
-            splits = sorted({record.split for record in records if record.split}) or "none"
-            msg = f"{path}: expected the split to be one of {splits}, but got {split!r}."
+            named = ", ".join(sorted({record.split for record in records if record.split}))
+            known = f"the splits there are {named}" if named else "no image there has a split"
+            msg = f"{path}: no image is of split {split!r}; {known}. "
+            msg += "Name one of these." if named else "Leave the split out to take all images."
             raise UsageError(msg)
         records = chosen
     records = tuple(record for record in records if record.labels is not None)
@@ -150,7 +152,9 @@ def pair_predictions(
         )
         raise InputError(msg)
     if spare:
-        _LOGGER.info("%d predictions are not among the images to score", len(spare))
+        is_one = len(spare) == 1
+        are = f"{counted(len(spare), 'prediction')} {'is' if is_one else 'are'}"
+        _LOGGER.info("%s not among the images to score", are)
     return pairs
 
 
