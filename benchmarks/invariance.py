@@ -22,11 +22,13 @@ import numpy as np
 from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.data.records import read_manifest
 from pancyte.io.tables import write_csv
-from pancyte.metrics.matching import match
+from pancyte.metrics.matching import Matching, match
 from pancyte.metrics.scores import f1
 from pancyte.workflows.models import load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from pancyte.data.records import Record
@@ -70,13 +72,10 @@ def as_gray(pixels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     return np.round(255 * (values - low) / max(high - low, 1e-9)).astype(np.uint8)
 
 
-def scores(
+def compare(
     model: Model, pixels: npt.NDArray[np.generic], truth: IntArray
-) -> dict[tuple[str, str], float]:
-    """Return F1 at IoU 0.5 between any two presentations of an image, and with the truth (Y, X).
-
-    Two presentations in which there are no objects have none.
-    """
+) -> dict[tuple[str, str], Matching]:
+    """Match what is found in any two presentations of an image, and the truth (Y, X)."""
     shown = presentations(as_gray(pixels), truth)
     found = {
         name: model.segment(image, axes="CYX", min_score=None).labels[0]
@@ -84,12 +83,13 @@ def scores(
     }
     pairs = list(combinations([TRUTH, *found], 2))
     found[TRUTH] = truth
-    result = {}
-    for one, two in pairs:
-        counts = match(found[one], found[two], (0.5,))
-        if counts.tp + counts.fp + counts.fn:
-            result[one, two] = float(f1(counts)[0])
-    return result
+    return {(one, two): match(found[one], found[two], (0.5,)) for one, two in pairs}
+
+
+def scores(compared: Mapping[tuple[str, str], Matching]) -> dict[tuple[str, str], float]:
+    """Return F1 at IoU 0.5 of each pair of which one has objects."""
+    found = {pair: float(f1(counts)[0]) for pair, counts in compared.items()}
+    return {pair: score for pair, score in found.items() if not np.isnan(score)}
 
 
 def main() -> int:
@@ -113,7 +113,7 @@ def main() -> int:
     for record in chosen:
         pixels = read_pixels(record)
         truth = read_targets(record, model.classes, pixels.shape[1:])[0][0]
-        rows.append(scores(model, pixels, truth))
+        rows.append(scores(compare(model, pixels, truth)))
     if not any(rows):
         print(
             f"No objects to compare in {len(chosen)} images of {options.modality} in the splits "

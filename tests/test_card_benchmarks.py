@@ -160,7 +160,7 @@ def test_presentations_are_the_same_image() -> None:
 
 def test_invariance_of_a_model_that_sees_what_is_bright() -> None:
     invariance = load_script("benchmarks/invariance.py")
-    pairs = invariance.scores(spot_model(), PIXELS, TRUTH)
+    pairs = invariance.scores(invariance.compare(spot_model(), PIXELS, TRUTH))
     names = {name for pair in pairs for name in pair}
     assert len(pairs) == len(names) * (len(names) - 1) // 2
     assert names == {*invariance.presentations(PIXELS[0], TRUTH), invariance.TRUTH}
