@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,7 +10,7 @@ from pancyte.inference.scale import (
     Settled,
     limit_scale,
     median_diameter,
-    sample_windows,
+    search_scale,
     settle_scale,
 )
 from pancyte.types import ObjectTable
@@ -50,30 +52,51 @@ def test_settle_scale_looks_elsewhere_where_nothing_is_found(true):
         assert 0.8 <= settled.scale * true / 30.0 <= 1.25
         assert settled.warnings == ()
     else:
-        assert "No objects were found" in settled.warnings[0]
+        assert settled == Settled(1.0, None)
 
 
-def test_settle_scale_of_an_empty_image_says_that_nothing_was_found():
-    settled = settle_scale(lambda scale: Probe(scale, None, 0.0), SHAPE, target=30.0)
-
-    assert settled.scale == 1.0
-    assert settled.diameter is None
-    assert "No objects were found" in settled.warnings[0]
-
-
-def test_settle_scale_warns_where_estimates_do_not_agree():
-    # Whatever the scale, the network reports objects of 10 pixels of its input.
+def test_settle_scale_of_an_empty_image_stays_and_has_no_diameter():
     tried = []
 
     def probe(scale):
         tried.append(scale)
-        return Probe(scale, 10.0 / scale, 0.1 * scale)
+        return Probe(scale, None, 0.0)
 
-    settled = settle_scale(probe, (50, 50), target=20.0)
+    # Whether nothing is found is for who segments all of the image to say.
+    assert settle_scale(probe, SHAPE, target=30.0) == Settled(1.0, None)
+    assert tried == [1.0, 0.5, 2.0, 0.25]
+
+
+@pytest.mark.parametrize(("true", "small"), [(4.0, True), (5.5, False)])
+def test_settle_scale_does_not_look_for_objects_of_fewer_than_5_pixels(true, small):
+    probe, tried = network_that_knows(6, 70, true)
+
+    settled = settle_scale(probe, SHAPE, target=30.0)
+
+    assert max(tried) == settled.scale == (6.0 if small else 30.0 / true)
+    assert settled.diameter == true
+    assert bool(settled.warnings) == small
+    if small:
+        line = (
+            r"^What is seen has about 4\.0 pixels, smaller than what the model can outline \(5 "
+            r"pixels and more\)\. The image was resized by 6 and not by 7\.5"
+        )
+        assert re.match(line, settled.warnings[0])
+
+
+def test_settle_scale_warns_where_estimates_do_not_agree():
+    # Whatever the scale, the network reports objects of 20 pixels of its input.
+    tried = []
+
+    def probe(scale):
+        tried.append(scale)
+        return Probe(scale, 20.0 / scale, 0.1 * scale)
+
+    settled = settle_scale(probe, (50, 50), target=40.0)
 
     assert tried == [1.0, 2.0, 4.0]
     assert settled.scale == 4.0
-    assert "could not be settled: estimates are 10, 5, 2 pixels" in settled.warnings[0]
+    assert "could not be settled: estimates are 20, 10, 5 pixels" in settled.warnings[0]
 
 
 def test_settle_scale_is_not_misled_by_parts_of_large_objects():
@@ -114,6 +137,23 @@ def test_settle_scale_warns_where_memory_forbids_the_scale():
     assert "resized by 1 and not by 6" in settled.warnings[0]
 
 
+@given(
+    st.floats(1e-6, 1e6),
+    st.tuples(st.integers(1, 50_000), st.integers(1, 50_000)),
+    st.floats(1.0, 1000.0),
+)
+@settings(max_examples=50, deadline=None)
+def test_a_search_does_not_magnify_objects_of_fewer_than_5_pixels_to_the_target(
+    scale, shape, target
+):
+    limited = search_scale(scale, shape, target)
+
+    assert limited <= max(1.0, target / 5)
+    assert limited <= limit_scale(scale, shape)
+    if limited < limit_scale(scale, shape):
+        assert limited == max(1.0, target / 5)
+
+
 @given(st.floats(1e-6, 1e6), st.tuples(st.integers(1, 50_000), st.integers(1, 50_000)))
 @settings(max_examples=50, deadline=None)
 def test_limit_scale_bounds_the_pixels_and_keeps_what_is_possible(scale, shape):
@@ -124,27 +164,6 @@ def test_limit_scale_bounds_the_pixels_and_keeps_what_is_possible(scale, shape):
     assert limit_scale(limited, shape) == limited
     if 1 / 64 <= scale <= 1:
         assert limited == scale
-
-
-@given(
-    st.tuples(st.integers(1, 20_000), st.integers(1, 20_000)),
-    st.floats(0.05, 8.0),
-)
-@settings(max_examples=50, deadline=None)
-def test_sample_windows_lie_in_the_image_and_have_bounded_pixels(shape, scale):
-    windows = sample_windows(shape, scale, most_pixels=10_000)
-
-    total = 0
-    for rows, columns in windows:
-        assert 0 <= rows.start < rows.stop <= shape[0]
-        assert 0 <= columns.start < columns.stop <= shape[1]
-        total += (rows.stop - rows.start) * (columns.stop - columns.start)
-    if len(windows) == 1:
-        assert total == shape[0] * shape[1]
-    else:
-        # A window has at least one pixel along each axis.
-        assert total * scale**2 <= 10_000 * 1.01 + 4 * scale**2 * max(shape)
-        assert len(windows) == 4
 
 
 def test_median_diameter_leaves_out_cut_objects_where_others_suffice():

@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from tests.inference.stubs import BandNetwork, BrightTask, SizingNetwork, image_
 
 from pancyte.errors import CheckpointError
 from pancyte.inference.model import Model
+from pancyte.inference.passes import Passes
 from pancyte.inference.scale import Probe, Settled
 from pancyte.inference.sizes import Look, look_at, settle_by_sizes, typical_size
 from pancyte.inference.tta import Predictor
 from pancyte.inference.view import view_image
+from pancyte.inference.windows import content_at
 from pancyte.nn.architectures import Compact
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.tasks.flow import FlowTask
@@ -90,7 +93,7 @@ def world_of(true, *, low=12.0, high=75.0, reach=4.0, found=None):
     return look, probe, looks, probes
 
 
-@pytest.mark.parametrize("true", [4.0, 7.0, 15.0, 26.0, 30.0, 36.0, 60.0, 150.0, 400.0, 1200.0])
+@pytest.mark.parametrize("true", [5.0, 7.0, 15.0, 26.0, 30.0, 36.0, 60.0, 150.0, 400.0, 1200.0])
 def test_settle_by_sizes_segments_once_at_the_right_scale(true):
     look, probe, looks, probes = world_of(true)
 
@@ -116,8 +119,18 @@ def test_settle_by_sizes_looks_elsewhere_where_nothing_is_seen():
     settled = settle_by_sizes(look, probe, SHAPE, target=TARGET)
 
     assert looks[:3] == [1.0, 0.5, 2.0]
-    assert settled.scale == 8.0
-    assert "resized by 8 and not by 15" in settled.warnings[0]
+    assert max(looks) == settled.scale == 6.0
+    assert "smaller than what the model can outline (5 pixels and more)" in settled.warnings[0]
+    assert "resized by 6 and not by 15" in settled.warnings[0]
+
+
+def test_settle_by_sizes_says_what_is_too_small_also_where_it_comes_near_to_the_target():
+    look, probe, _, probes = world_of(4.5)
+
+    settled = settle_by_sizes(look, probe, SHAPE, target=TARGET)
+
+    assert (settled.scale, probes) == (6.0, [6.0])
+    assert settled.warnings[0].startswith("What is seen has about 4.5 pixels, smaller than what")
 
 
 def test_settle_by_sizes_is_none_for_a_network_that_knows_no_sizes():
@@ -127,16 +140,37 @@ def test_settle_by_sizes_is_none_for_a_network_that_knows_no_sizes():
     assert settle_by_sizes(lambda scale: None, probe, SHAPE, target=TARGET) is None
 
 
-def test_settle_by_sizes_of_an_empty_image_says_that_nothing_was_found():
+@pytest.mark.parametrize("seen", [None, 30.0, 60.0])
+def test_settle_by_sizes_of_an_empty_image_segments_at_no_scale_twice(seen):
+    probes = []
+
+    def probe(scale):
+        probes.append(scale)
+        return Probe(scale, None, 0.0)
+
     settled = settle_by_sizes(
-        lambda scale: Look(scale, None),
-        lambda scale: Probe(scale, None, 0.0),
-        SHAPE,
-        target=TARGET,
+        lambda scale: Look(scale, seen and seen / scale), probe, SHAPE, target=TARGET
     )
 
-    assert (settled.scale, settled.diameter) == (1.0, None)
-    assert "No objects were found" in settled.warnings[0]
+    assert settled == Settled(1.0, None)
+    assert len(set(probes)) == len(probes)
+    assert {1.0, 0.5, 2.0, 0.25} <= set(probes)
+
+
+def test_settle_by_sizes_takes_the_nearest_look_where_looks_run_out():
+    # Whatever is done, objects seem larger than the target, and nearest to it in the third look.
+    looks = []
+
+    def look(scale):
+        looks.append(scale)
+        excess = 0.25 if len(looks) == 3 else 0.5
+        return Look(scale, 2.0**excess * TARGET / scale)
+
+    settled = settle_by_sizes(look, always_found, SHAPE, target=TARGET)
+
+    assert len(looks) == 8  # seven, and one at a quarter
+    assert settled.scale == looks[2]
+    assert settled.diameter == pytest.approx(2.0**0.25 * TARGET / looks[2])
 
 
 @pytest.mark.parametrize("seen", [None, 400.0])
@@ -267,15 +301,15 @@ def test_segment_finds_the_scale_by_sizes(diameter):
 
 
 def test_segment_of_a_large_image_looks_at_samples(monkeypatch):
-    monkeypatch.setattr("pancyte.inference.passes._LOOK_PIXELS", 200 * 200)
+    monkeypatch.setattr("pancyte.inference.passes._LOOK_PIXELS", 6 * 192**2)
     network = SizingNetwork(15.0, 60.0)
 
-    found = sized_model(network).segment(image_of_discs((600, 600), 15.0))
+    found = sized_model(network).segment(image_of_discs((600, 600), 20.0, spacing=1.5))
 
     assert found.objects.num_objects == 400
-    assert found.scale == pytest.approx(2.0, rel=0.2)
-    # Three looks, each at less than the image as the network sees it, of 1200 pixels.
-    assert sum(np.prod(shape[2:]) for shape in network.looks) < 600 * 600
+    assert found.scale == pytest.approx(1.5, rel=0.2)
+    # All looks together are less than the image as the network sees it.
+    assert sum(np.prod(shape[2:]) for shape in network.looks) < 900 * 900
 
 
 def test_segment_with_a_wrong_size_head_still_finds_the_objects():
@@ -371,7 +405,7 @@ def test_a_given_diameter_needs_no_look():
     assert network.looks == []
 
 
-@pytest.mark.parametrize(("most", "flips", "passes"), [(2**24, 1, 1), (2**14, 1, 5), (2**24, 8, 5)])
+@pytest.mark.parametrize(("most", "flips", "passes"), [(2**24, 1, 1), (2**14, 1, 7), (2**24, 8, 7)])
 def test_a_scale_is_checked_on_the_final_segmentation_or_on_a_sample(
     monkeypatch, most, flips, passes
 ):
@@ -385,3 +419,129 @@ def test_a_scale_is_checked_on_the_final_segmentation_or_on_a_sample(
 
     assert found.objects.num_objects == 100
     assert seen.count(1) == passes
+
+
+def sparse_image(side=600, *, diameter=10.0):
+    """A dark image with discs in its upper left corner of 160 pixels."""
+    image = np.full((side, side), 10, np.uint8)
+    image[:160, :160] = image_of_discs((160, 160), diameter)
+    return image
+
+
+def small_samples(monkeypatch):
+    for name in ("_LOOK_PIXELS", "_CHECK_PIXELS", "_CHECK_SAMPLE_PIXELS", "_SAMPLE_PIXELS"):
+        monkeypatch.setattr(f"pancyte.inference.passes.{name}", 6 * 192**2)
+
+
+def test_objects_in_a_corner_of_a_large_image_are_found(monkeypatch):
+    small_samples(monkeypatch)
+    image = sparse_image()
+
+    found = sized_model(SizingNetwork(15.0, 60.0)).segment(image)
+
+    alone = sized_model(SizingNetwork(15.0, 60.0)).segment(image[:160, :160])
+    assert found.objects.num_objects == alone.objects.num_objects == 64
+    assert found.scale == pytest.approx(alone.scale, rel=0.25)
+    assert found.warnings == ()
+
+
+class Plain(SizingNetwork):
+    """Counts the pixels of what is looked at."""
+
+    def pixels(self):
+        return sum(int(np.prod(shape[2:])) for shape in self.looks)
+
+
+@pytest.mark.parametrize("network", [SizingNetwork, BandNetwork])
+def test_all_of_an_image_is_looked_at_where_samples_show_nothing(monkeypatch, network):
+    # Windows that are misled: by content they are where nothing is.
+    small_samples(monkeypatch)
+    monkeypatch.setattr(
+        "pancyte.inference.passes.content_of",
+        lambda view: content_at(view.shape, np.array([550.0]), np.array([550.0])),
+    )
+
+    found = sized_model(network(15.0, 60.0)).segment(sparse_image())
+
+    assert found.objects.num_objects == 64
+    assert found.scale == pytest.approx(3.0, rel=0.25)
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("bound", [2**24, 2**16])
+def test_a_look_at_all_of_an_image_is_bounded(monkeypatch, bound):
+    small_samples(monkeypatch)
+    monkeypatch.setattr("pancyte.inference.passes._ALL_PIXELS", bound)
+    network = Plain(15.0, 60.0)
+    image = np.full((700, 700), 10, np.uint8)
+    image[0, 0] = 11
+
+    (line,) = sized_model(network).segment(image).warnings
+
+    assert line == "No objects were found. If there are some, give their diameter in pixels."
+    # Samples at its own scale and twice it; half and a quarter are looked at as a whole.
+    samples = 2 * 6 * 192**2 + 700**2 * (1 / 4 + 1 / 16)
+    # All of it at both; or not larger than a sample, and not at all.
+    everything = 700**2 * (1 + 4) if bound == 2**24 else 0
+    assert samples + everything <= network.pixels() <= 1.2 * (samples + everything)
+
+
+def test_what_only_the_final_pass_finds_is_returned_with_a_warning(monkeypatch):
+    # As if neither the samples nor a look at all of the image had shown anything.
+    monkeypatch.setattr("pancyte.inference.passes.Passes.settle", lambda *_: Settled(1.0, None))
+
+    found = sized_model(SizingNetwork(15.0, 60.0)).segment(image_of_discs((120, 120), 30.0))
+
+    assert found.objects.num_objects == 4
+    (line,) = found.warnings
+    assert line.startswith("The size of the objects could not be estimated, since samples")
+
+
+class Watched(BrightTask):
+    """Counts the label planes of whole images that are held at the same time."""
+
+    def watch(self, size):
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "held", [])
+        object.__setattr__(self, "most", [])
+
+    def decode(self, maps, *, scale=1.0, part=None):
+        found = super().decode(maps, scale=scale, part=part)
+        self.held.append(weakref.ref(found.labels))
+        alive = [labels() for labels in self.held]
+        self.most.append(sum(labels is not None and labels.size == self.size for labels in alive))
+        return found
+
+
+@pytest.mark.parametrize(("held", "most"), [(2**25, 2), (2**16, 1)])
+def test_labels_of_all_of_an_image_are_held_twice_at_most_and_of_a_large_one_once(
+    monkeypatch, held, most
+):
+    monkeypatch.setattr("pancyte.inference.passes._HELD_PIXELS", held)
+    task = Watched()
+    task.watch(600 * 600)
+    # Sizes and objects disagree, so that several scales are tried.
+    model = Model(task, SizingNetwork(15.0, 70.0, wrong=0.5))
+
+    found = model.segment(image_of_discs((600, 600), 60.0))
+
+    assert found.objects.num_objects == 25
+    assert len(task.most) >= 2
+    assert max(task.most) == most
+
+
+def test_the_final_pass_is_computed_while_no_other_is_held():
+    task = Watched()
+    task.watch(200 * 200)
+    model = Model(task, SizingNetwork(15.0, 60.0))
+    view = view_image(image_of_discs((200, 200), 30.0)[None], task.preprocessing)
+    passes = Passes(task, model._predictor(), view, tiling=model.tiling, blocks=model.blocks)
+    settled = passes.settle(30.0)
+    kept = passes.segment(settled.scale)
+    assert task.most == [1]
+    del kept
+
+    passes.settle(30.0)
+    passes.segment(0.9)
+
+    assert task.most == [1, 1, 1]

@@ -88,7 +88,11 @@ def check_plane(image: Image, *, axes: str | None, where: str) -> None:
 
 
 def check_memory(shape: tuple[int, int], *, num_classes: int, where: str) -> None:
-    """Refuse an image whose labels, and the copy of them that is written, would not fit in memory.
+    """Refuse an image whose labels would not fit in memory twice.
+
+    Twice are they held while the scale is sought (of an image that is not too large for that, see
+    :class:`pancyte.inference.passes.Passes`), while objects are left out, and while they are
+    written; never three times.
 
     Raises
     ------

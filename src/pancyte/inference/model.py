@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from pancyte.runtime import Precision
     from pancyte.types import Image, Segmentation
 
-# What a search for the scale says of an image without any object begins so too.
 _NOTHING: Final = "No objects were found"
 _CONSTANT: Final = (
     f"{_NOTHING}: all pixels of the image are equal. Check that it was saved as it should be."
@@ -152,10 +151,14 @@ class Model:
         Without ``diameter`` a network that tells sizes is asked for them once or a few times, in
         samples of 1 megapixel; with any other the image is segmented at two or three scales, large
         images in samples of 4 megapixels. Of several models the first does that, without flips.
-        Memory in bytes: 4 * K for the labels and C to 4 * C for the pixels (8 bits take 1, 16 take
-        2, all else 4) for each pixel of the image; and for each pixel of the image (of a block of
-        it, where it is decoded in blocks) about 12 * K for the maps and 30 for decoding; and what
-        one tile needs.
+        Samples lie where the image varies most; where they show nothing, all of it is looked at.
+        Objects of fewer than 5 pixels are sought only if ``diameter`` says so.
+        Memory in bytes: 4 * K for the labels, twice that while the scale is sought in an image of
+        at most 2^25 pixels and while objects are left out, and C to 4 * C for the pixels (8 bits
+        take 1, 16 take 2, all else 4) for each pixel of the image; and for each pixel of the image
+        (of a block of it, where it is decoded in blocks) about 12 * K for the maps and 30 for
+        decoding; and what one to four tiles need. An image that is enlarged counts as the network
+        sees it.
         """
         if min_score is not None and not 0 <= min_score <= 1:
             raise UsageError(f"Expected min_score to lie in 0 to 1, but got {min_score}.")
@@ -191,7 +194,7 @@ class Model:
         found = replace(found, objects=objects, spacing=image.spacing, scale=settled.scale)
         kept = self._keep_sure(found, least)
         if not kept.objects.num_objects:
-            warnings += _say_nothing_found(found, least, diameter, warnings)
+            warnings += self._say_nothing_found(found, least, diameter)
         if not found.objects.num_objects and view.is_constant:
             warnings = (*notes, _CONSTANT)
         return replace(kept, warnings=warnings)
@@ -264,6 +267,12 @@ class Model:
             return ()
         scale, believed = settled.scale, settled.diameter
         warnings = []
+        if diameter is None and believed is None and self.task.preprocessing.diameter is not None:
+            warnings.append(
+                "The size of the objects could not be estimated, since samples of the image showed "
+                f"none. It was resized by {scale:.3g}; the result may be poor. Give the diameter "
+                "in pixels."
+            )
         if diameter is not None and not 0.5 <= typical / diameter <= 2.0:
             warnings.append(
                 f"The objects found have a median diameter of {typical:.0f} pixels, but "
@@ -281,16 +290,17 @@ class Model:
             )
         return tuple(warnings)
 
-
-def _say_nothing_found(
-    found: Segmentation, min_score: float, diameter: float | None, warnings: tuple[str, ...]
-) -> tuple[str, ...]:
-    """Say in one line why there is no object."""
-    count = found.objects.num_objects
-    if count:
-        left_out = "The 1 object found was" if count == 1 else f"The {count} objects found were"
-        return (f"{left_out} left out by min_score {min_score:g}; min_score 0 keeps all.",)
-    if any(line.startswith(_NOTHING) for line in warnings):
-        return ()
-    advice = "" if diameter is None else f" Check the diameter, {diameter:g}, or leave it out."
-    return (f"{_NOTHING}.{advice}",)
+    def _say_nothing_found(
+        self, found: Segmentation, min_score: float, diameter: float | None
+    ) -> tuple[str, ...]:
+        """Say in one line why there is no object."""
+        count = found.objects.num_objects
+        if count:
+            left_out = "The 1 object found was" if count == 1 else f"The {count} objects found were"
+            return (f"{left_out} left out by min_score {min_score:g}; min_score 0 keeps all.",)
+        advice = ""
+        if diameter is not None:
+            advice = f" Check the diameter, {diameter:g}, or leave it out."
+        elif self.task.preprocessing.diameter is not None:
+            advice = " If there are some, give their diameter in pixels."
+        return (f"{_NOTHING}.{advice}",)

@@ -26,8 +26,12 @@ _MOST_PASSES: Final = 3
 # Objects at half of a scale that cover this much more tell that the scale shows only parts of them.
 _MUCH_MORE: Final = 1.5
 # Where to look when nothing is found at the scale of the image.
-_OTHER_SCALES: Final = (0.5, 2.0, 0.25)
+OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 _LARGEST_SCALE: Final = 8.0
+# A search does not look for objects of fewer pixels of the image: models are made for 7 pixels and
+# more, and magnified further, dust, noise and strokes of writing look like objects without end. Who
+# gives a diameter may go beyond.
+_SMALLEST_SOUGHT: Final = 5.0
 _LOWEST_SCALE: Final = 1 / 64
 # An enlarged image has no more pixels than this (or than the image itself).
 _MOST_PIXELS: Final = 2**26
@@ -74,25 +78,22 @@ def settle_scale(
     Returns
     -------
     Settled
-        With a warning where no scale agreed with the objects found at it.
+        With a warning where no scale agreed with the objects found at it, or where they are too
+        small to be sought. Without a diameter where nothing was found.
     """
     tried: list[Probe] = []
 
     def look(scale: float) -> Probe:
-        tried.append(probe(limit_scale(scale, shape)))
+        tried.append(probe(search_scale(scale, shape, target)))
         return tried[-1]
 
     start = look(1.0)
-    for scale in _OTHER_SCALES:
+    for scale in OTHER_SCALES:
         if start.diameter is not None:
             break
         start = look(scale)
     if start.diameter is None:
-        message = (
-            "No objects were found at the image's own scale, nor at half, twice and a quarter of "
-            "it. If there are some, give their diameter in pixels."
-        )
-        return Settled(1.0, None, (message,))
+        return Settled(1.0, None)
     agreed = _agree(look, start, shape, target)
     coarse = _coarser(tried, agreed) or look(agreed.scale / 2) if agreed else None
     if agreed and coarse and coarse.support > _MUCH_MORE * agreed.support:
@@ -100,7 +101,7 @@ def settle_scale(
         if other and other.support > _MUCH_MORE * agreed.support:
             agreed = other
     if agreed:
-        return _settled(agreed, shape, target)
+        return _settled(agreed, target)
     best = max(tried, key=lambda candidate: candidate.support)
     found = ", ".join(f"{p.diameter:.0f}" for p in tried if p.diameter is not None)
     message = (
@@ -118,7 +119,7 @@ def _agree(
     for passes_left in reversed(range(_MOST_PASSES)):
         if current.diameter is None:
             return None
-        wanted = limit_scale(target / current.diameter, shape)
+        wanted = search_scale(target / current.diameter, shape, target)
         if _near(wanted, current.scale):
             return current
         if passes_left:
@@ -131,16 +132,40 @@ def _coarser(tried: list[Probe], agreed: Probe) -> Probe | None:
     return next((p for p in tried if 0.3 <= p.scale / agreed.scale <= 0.7), None)
 
 
-def _settled(agreed: Probe, shape: tuple[int, int], target: float) -> Settled:
+def _settled(agreed: Probe, target: float) -> Settled:
     assert agreed.diameter is not None  # noqa: S101 - scales agree about objects only
-    wanted = target / agreed.diameter
-    limited = not _near(wanted, limit_scale(wanted, shape))
-    warnings = (limited_message(agreed.scale, wanted),) if limited else ()
+    warnings = limits_met(agreed.scale, agreed.diameter, target, factor=_TOLERANCE)
     return Settled(agreed.scale, agreed.diameter, warnings)
 
 
 def _near(one: float, other: float) -> bool:
     return 1 / _TOLERANCE <= one / other <= _TOLERANCE
+
+
+def limits_met(scale: float, diameter: float, target: float, *, factor: float) -> tuple[str, ...]:
+    """Say in one line why the scale is not the one that the size of the objects asks for, if so.
+
+    Parameters
+    ----------
+    scale
+        That was settled on.
+    diameter
+        Of the objects that were seen, in pixels of the image.
+    target
+        Diameter in pixels of the network's input at which it works.
+    factor
+        By which the scale may differ from the one that is asked for.
+    """
+    wanted, largest = target / diameter, _largest_sought(target)
+    if wanted > largest:
+        message = (
+            f"What is seen has about {diameter:.1f} pixels, smaller than what the model can outline"
+            f" ({target / largest:.0f} pixels and more). The image was resized by {scale:.3g} and "
+            f"not by {wanted:.3g}; the result may be poor. If objects are larger, give their "
+            "diameter in pixels."
+        )
+        return (message,)
+    return () if 1 / factor <= wanted / scale <= factor else (limited_message(scale, wanted),)
 
 
 def limited_message(scale: float, wanted: float) -> str:
@@ -149,6 +174,31 @@ def limited_message(scale: float, wanted: float) -> str:
         f"The image was resized by {scale:.3g} and not by {wanted:.3g}, as the size of its objects "
         "asks for, because it would become too large or too small. The result may be poor."
     )
+
+
+def search_scale(scale: float, shape: tuple[int, int], target: float) -> float:
+    """Return the scale, held within where objects are sought.
+
+    Parameters
+    ----------
+    scale
+        Size of the image before the network, relative to its own.
+    shape : (int, int)
+        Height and width of the image.
+    target : float
+        Diameter in pixels of the network's input at which it works. An image is not magnified so
+        far that objects of fewer than 5 of its pixels would have it; see :func:`limit_scale` too.
+
+    Examples
+    --------
+    >>> search_scale(7.5, (100, 100), 30.0), limit_scale(7.5, (100, 100))
+    (6.0, 7.5)
+    """
+    return limit_scale(min(scale, _largest_sought(target)), shape)
+
+
+def _largest_sought(target: float) -> float:
+    return max(1.0, target / _SMALLEST_SOUGHT)
 
 
 def limit_scale(scale: float, shape: tuple[int, int]) -> float:
@@ -162,38 +212,6 @@ def limit_scale(scale: float, shape: tuple[int, int]) -> float:
     pixels = shape[0] * shape[1]
     largest = min(_LARGEST_SCALE, math.sqrt(max(pixels, _MOST_PIXELS) / pixels))
     return min(max(scale, _LOWEST_SCALE), largest)
-
-
-def sample_windows(
-    shape: tuple[int, int], scale: float, *, most_pixels: int
-) -> list[tuple[slice, slice]]:
-    """Return windows of an image that together have at most so many pixels after scaling.
-
-    The whole image where that is small enough, else four windows about the middles of its
-    quarters.
-
-    Examples
-    --------
-    >>> sample_windows((100, 100), 1.0, most_pixels=10_000)
-    [(slice(0, 100, None), slice(0, 100, None))]
-    >>> sample_windows((100, 100), 1.0, most_pixels=400)[0]
-    (slice(20, 30, None), slice(20, 30, None))
-    """
-    if shape[0] * shape[1] * scale**2 <= most_pixels:
-        return [(slice(0, shape[0]), slice(0, shape[1]))]
-    # A long image gives long windows, of the same number of pixels.
-    side = math.sqrt(most_pixels / 4) / scale
-    height = min(side, shape[0] / 2) if shape[0] <= shape[1] else side
-    width = min(side**2 / height, shape[1] / 2)
-    height = min(side**2 / width, shape[0] / 2)
-    windows = []
-    for row in (0.25, 0.75):
-        for column in (0.25, 0.75):
-            top = int(row * shape[0] - height / 2)
-            left = int(column * shape[1] - width / 2)
-            bottom = top + max(1, int(height))
-            windows.append((slice(top, bottom), slice(left, left + max(1, int(width)))))
-    return windows
 
 
 def median_diameter(objects: ObjectTable) -> float | None:

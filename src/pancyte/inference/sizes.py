@@ -1,30 +1,33 @@
 """The scale of an image by a network that tells how large the objects are that it sees.
 
 Such a look costs half of what the maps at full resolution cost, needs no decoding, and holds far
-from the size at which the network segments well: one look says by how much to resize, a second one
-there confirms it. What a look says about objects far outside of its training is too near to that
-size, so that the image is resized in steps. The objects that are found in the end are measured too:
-where they are of another size, the scale that they ask for is tried as well.
+from the size at which the network segments well: mostly one look says by how much to resize, and a
+second one there confirms it. What a look says about objects far outside of its training is too near
+to that size, so that the image is resized in steps, of which there may be six. The objects that are
+found in the end are measured too: where they are of another size, the scale that they ask for is
+tried as well.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pancyte.inference.scale import (
+    OTHER_SCALES,
     Settled,
-    limit_scale,
-    limited_message,
+    limits_met,
+    search_scale,
     settle_scale,
 )
 from pancyte.ops.tiling import cut_tile, tile_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -48,8 +51,6 @@ _ENOUGH: Final = 0.4
 # meant; a cluster of objects that looks like one covers little more than they do.
 _COARSE: Final = 0.25
 _MUCH_MORE: Final = 2.5
-# Where to look when nothing is seen at the scale of the image.
-_OTHER_SCALES: Final = (0.5, 2.0, 0.25)
 # A cell of the network's grid in which an object is seen.
 _SEEN: Final = 0.5
 # Which object stands for all, below the median: what is seen are the sizes of whole objects, while
@@ -95,20 +96,73 @@ def look_at(
     probabilities, sizes : float32 arrays of shape (n,)
         Of the cells of all classes and tiles; None where the network knows no sizes.
     """
+    parts = [
+        (probabilities.ravel(), sizes.ravel())
+        for _, probabilities, sizes in look_in_tiles(predictor, view, tile=tile)
+    ]
+    if not parts:
+        return None
+    probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return probabilities, sizes
+
+
+def look_in_tiles(
+    predictor: Predictor, view: View, *, tile: int
+) -> Iterator[tuple[tuple[int, int], FloatArray, FloatArray]]:
+    """Yield what :func:`look_at` returns tile by tile; nothing where no sizes are known.
+
+    Yields
+    ------
+    start : (int, int)
+        First row and column of the tile in the view.
+    probabilities, sizes : float32 arrays of shape (K, y, x)
+        Of its cells, each of 4 x 4 pixels.
+    """
     grid = tile_grid(view.shape, tile=tile, overlap=0, multiple=_MULTIPLE)
-    parts = []
     for part in grid.tiles:
         found = predictor.sizes(cut_tile(view.read, grid, part)[None])
         if found is None:
-            return None
+            return
         # Cells beyond the end of the image hold mirrored objects.
         rows, columns = (
             -(-min(length, size - start) // _CELL)
             for length, size, start in zip(grid.tile, grid.image, part.start, strict=True)
         )
-        parts.append([values[..., :rows, :columns].ravel() for values in found])
-    probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return probabilities, sizes
+        probabilities, sizes = (values[0, :, :rows, :columns] for values in found)
+        yield part.start, probabilities, sizes
+
+
+def seen_at(
+    predictor: Predictor, view: View, *, tile: int, target: float
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return where objects are seen in a view, in pixels of it.
+
+    Parameters
+    ----------
+    predictor, view, tile
+        As in :func:`look_at`.
+    target : float
+        Diameter in pixels of the network's input at which it works.
+
+    Returns
+    -------
+    rows, columns : arrays of shape (n,)
+        The middles of cells of objects, none where :func:`typical_size` sees too little of them;
+        None where the network knows no sizes.
+    """
+    looks = list(look_in_tiles(predictor, view, tile=tile))
+    if not looks:
+        return None
+    probabilities = np.concatenate([seen.ravel() for _, seen, _ in looks])
+    sizes = np.concatenate([values.ravel() for _, _, values in looks])
+    if typical_size(probabilities, sizes, target=target) is None:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    places = []
+    for start, seen, _ in looks:
+        cells = np.argwhere((seen > _SEEN).any(axis=0))
+        places.append(np.asarray(start) + _CELL * (cells + 0.5))
+    rows, columns = np.concatenate(places).astype(np.float32).T
+    return rows, columns
 
 
 def typical_size(probabilities: FloatArray, sizes: FloatArray, *, target: float) -> float | None:
@@ -155,10 +209,12 @@ def settle_by_sizes(
     Parameters
     ----------
     look
-        Asks the network for sizes at a scale; None where it knows none. Called one to three times,
-        more often where objects are far from the size that the network knows.
+        Asks the network for sizes at a scale; None where it knows none. Called two or three times
+        where objects are near the size that the network knows, the one at a quarter of the scale
+        among them; else more often, at most 17 times.
     probe
-        Segments the image (or a sample of it) at a scale. Called once where it agrees.
+        Segments the image (or a sample of it) at a scale. Called once where it agrees, or twice
+        where much larger objects are seen too; never twice at the same scale.
     shape : (int, int)
         Height and width of the image.
     target : float
@@ -167,22 +223,24 @@ def settle_by_sizes(
     Returns
     -------
     Settled
-        With a warning where the objects found do not have the size that was seen; None where the
-        network knows no sizes.
+        With a warning where the objects found do not have the size that was seen, or where they are
+        too small to be sought; without a diameter where nothing was found. None where the network
+        knows no sizes.
     """
-    first = look(limit_scale(1.0, shape))
+    probe = cache(probe)
+    first = look(search_scale(1.0, shape, target))
     if first is None:
         return None
     scale, diameter = _narrow_down(look, first, shape, target)
     found = None if diameter is None else probe(scale)
     if found is None or found.diameter is None:
-        return _settle_without(probe, shape, target)
+        return settle_scale(probe, shape, target=target)
     if _agrees(found, shape, target):
         larger = _much_larger(look, probe, found, target=target)
         if larger is not None and _agrees(larger, shape, target):
             return _settled(larger, larger.diameter, target)
         return _settled(found, diameter, target)
-    other = probe(limit_scale(target / found.diameter, shape))
+    other = probe(search_scale(target / found.diameter, shape, target))
     if _agrees(other, shape, target) and other.support > _ENOUGH * found.support:
         return _settled(other, other.diameter, target)
     message = (
@@ -196,16 +254,20 @@ def settle_by_sizes(
 def _narrow_down(
     look: Callable[[float], Look | None], first: Look, shape: tuple[int, int], target: float
 ) -> tuple[float, float | None]:
-    """Look until objects have the target size; return the scale and their diameter, if any."""
+    """Look until objects have the target size; return the scale and their diameter, if any.
+
+    Where the looks run out, those of the one at which they were nearest to it; where the next scale
+    shows nothing, that scale all the same.
+    """
     current = first
-    for scale in _OTHER_SCALES:
+    for scale in OTHER_SCALES:
         if current.diameter is None:
-            current = look(limit_scale(scale, shape)) or current
+            current = look(search_scale(scale, shape, target)) or current
     if current.diameter is None:
         return current.scale, None
     low, high = -math.inf, math.inf  # log2 of scales that were too small and too large
-    last, stride = 0.0, 1.0
-    for looks_left in reversed(range(_MOST_LOOKS)):
+    last, stride, best = 0.0, 1.0, current
+    for _ in range(_MOST_LOOKS - 1):
         place, excess = math.log2(current.scale), _excess(current, target)
         low, high = (low, min(high, place)) if excess > 0 else (max(low, place), high)
         if abs(excess) <= math.log2(_CONFIRMED) or high - low <= math.log2(_CONFIRMED):
@@ -213,12 +275,14 @@ def _narrow_down(
         # A look that finds too little to change says so again: then larger steps are taken.
         stride = min(2.0 * stride, _LARGEST_STRIDE) if last * excess > 0 else 1.0
         wanted = place - stride * excess
-        wanted = limit_scale(2.0 ** (wanted if low < wanted < high else (low + high) / 2), shape)
-        following = _look_towards(look, current, wanted) if looks_left else None
+        wanted = 2.0 ** (wanted if low < wanted < high else (low + high) / 2)
+        wanted = search_scale(wanted, shape, target)
+        following = _look_towards(look, current, wanted)
         if following is None:
-            break
+            return wanted, current.diameter
         last, current = excess, following
-    return wanted, current.diameter
+        best = min(best, current, key=lambda seen: abs(_excess(seen, target)))
+    return best.scale, best.diameter
 
 
 def _look_towards(look: Callable[[float], Look | None], current: Look, scale: float) -> Look | None:
@@ -253,27 +317,15 @@ def _much_larger(
     return larger if larger.support > _MUCH_MORE * found.support else None
 
 
-def _settle_without(
-    probe: Callable[[float], Probe], shape: tuple[int, int], target: float
-) -> Settled:
-    """Settle by what is found alone, where no sizes are seen."""
-    if probe(limit_scale(1.0, shape)).diameter is not None:
-        return settle_scale(probe, shape, target=target)
-    message = "No objects were found. If there are some, give their diameter in pixels."
-    return Settled(1.0, None, (message,))
-
-
 def _agrees(found: Probe, shape: tuple[int, int], target: float) -> bool:
     if found.diameter is None:
         return False
-    return _near(limit_scale(target / found.diameter, shape), found.scale, _AGREES)
+    return _near(search_scale(target / found.diameter, shape, target), found.scale, _AGREES)
 
 
 def _settled(found: Probe, diameter: float | None, target: float) -> Settled:
     assert diameter is not None  # noqa: S101 - scales agree about objects only
-    wanted = target / diameter
-    limited = not _near(wanted, found.scale, _AGREES)
-    warnings = (limited_message(found.scale, wanted),) if limited else ()
+    warnings = limits_met(found.scale, diameter, target, factor=_AGREES)
     return Settled(found.scale, diameter, warnings)
 
 
