@@ -21,6 +21,7 @@ from pancyte.workflows import calibrate as workflow
 from pancyte.workflows.calibrate import calibrate, calibrate_model, calibrate_trained
 from pancyte.workflows.calibration import FILES, CalibrateConfig
 from pancyte.workflows.calibration_data import find_images
+from pancyte.workflows.familiarity import looks_of
 from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.models import find_model, load
 from pancyte.workflows.truth import find_truth
@@ -128,6 +129,8 @@ def test_a_calibration_writes_what_it_measured(calibrated):
     assert len(summary["model"]["weights_sha256"]) == 64
     assert len({image["sha256"] for image in summary["predicted"]}) == 14
     assert summary["predicted"][0].keys() == {"file", "sha256", "labels_sha256"}
+    assert len({image["sha256"] for image in summary["known"]}) == 12
+    assert summary["known"][0].keys() == {"file", "sha256"}
     assert "commit" in summary["environment"]
     assert summary["expected_calibration_error"] == pytest.approx(found.error)
     assert found.calibration.error == pytest.approx(found.error, abs=1e-4)
@@ -143,7 +146,7 @@ def test_images_of_the_kind_it_was_calibrated_on_are_known(calibrated, manifest)
     model = load(calibrated[0], device="cpu")
     for path in sorted(manifest.parent.glob("image_val*.tif"))[:3]:
         image = tifffile.imread(path)
-        looks = workflow._looks(model, image[None], model.segment(image).scale)
+        looks = looks_of(model, image[None], model.segment(image).scale)
         assert model.familiarity.distance(looks) <= 1.001 * model.familiarity.limit
 
 

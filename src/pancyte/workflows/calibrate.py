@@ -21,8 +21,6 @@ import numpy as np
 from pancyte.config import to_mapping
 from pancyte.data.record_files import read_pixels, read_targets
 from pancyte.errors import InputError, PancyteError, UsageError, counted, listed
-from pancyte.inference.embedding import embed_view
-from pancyte.inference.view import view_image
 from pancyte.io.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, load_checkpoint, save_checkpoint
 from pancyte.io.files import check_folder
 from pancyte.metrics.calibration import (
@@ -34,12 +32,10 @@ from pancyte.metrics.calibration import (
 )
 from pancyte.metrics.matching import matched_pairs
 from pancyte.ops.calibration import has_evidence, object_features
-from pancyte.ops.familiarity import fit_familiarity
-from pancyte.ops.measure import measure_objects
 from pancyte.ops.overlap import overlap_table
-from pancyte.ops.resample import scaled_shape
-from pancyte.workflows.calibration import FEWEST_IMAGES, FILES, CalibrateConfig, Calibrated
+from pancyte.workflows.calibration import FILES, CalibrateConfig, Calibrated
 from pancyte.workflows.calibration_data import describe_sources, find_images
+from pancyte.workflows.familiarity import Looks, fit_looks, looks_of
 from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.models import CALIBRATION, find_model
 from pancyte.workflows.predict import PredictConfig, load_model, segment_file
@@ -47,23 +43,20 @@ from pancyte.workflows.truth import Truth
 from pancyte.workflows.validation import choose_records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
     from pancyte.data.records import Record
     from pancyte.inference.model import Model
     from pancyte.ops.calibration import Calibration, Features
-    from pancyte.ops.familiarity import Familiarity
-    from pancyte.types import BoolArray, IntArray, Pixels, Segmentation
+    from pancyte.types import BoolArray, IntArray, Segmentation
     from pancyte.workflows.outputs import Report
 
 _LOGGER = logging.getLogger(__name__)
 
 _FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
 _IOU: Final = 0.5
-# The share of images that the model knows which shall not be called strange.
-_KNOWN_PERCENTILE: Final = 99.5
 # How much the weights of a calibration are kept small; images that are left out choose.
 _PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
 # Of the validation of a training; with fewer, a calibration of its own images would say little.
@@ -121,7 +114,7 @@ def calibrate(
     truth, known = find_images(Path(data), config)
     found = calibrate_model(loaded, truth, known, config, report=report)
     _store(folder, out, found)
-    found.write(out, {**describe_sources(loaded, truth), "settings": to_mapping(config)})
+    found.write(out, {**describe_sources(loaded, truth, known), "settings": to_mapping(config)})
     return found
 
 
@@ -167,7 +160,7 @@ def calibrate_trained(
             return
         known = choose_records(records["train"], config.known_images)
         found = calibrate_model(model, named, known, config, report=report)
-        header = {**describe_sources(model, named), "settings": to_mapping(config)}
+        header = {**describe_sources(model, named, known), "settings": to_mapping(config)}
         _store(folder, folder, found)
         found.write(out, header)
     except Interrupted:
@@ -234,7 +227,8 @@ def calibrate_model(
             report(done, len(truth), f"{item.name}: {found}")
     calibration, scores = _fit(seen, config)
     correct = np.concatenate([image.correct for image in seen])
-    familiarity = _fit_looks(model, known, seen)
+    looks = [image.looks for image in seen if image.looks is not None]
+    familiarity = fit_looks(model, known, looks)
     num_true = sum(image.num_true for image in seen)
     return Calibrated(calibration, familiarity, scores, correct, num_true, config.bins)
 
@@ -248,7 +242,7 @@ class _Seen:
     classes: npt.NDArray[np.str_]
     correct: BoolArray
     num_true: int
-    looks: npt.NDArray[np.float32] | None
+    looks: Looks | None
     """Of an image with objects; None where there are none, or the model cannot tell."""
 
 
@@ -266,7 +260,7 @@ def _look_at(model: Model, item: Truth) -> _Seen:
     rows = np.flatnonzero(judged)
     features = object_features(found.objects, scale=found.scale)
     num_true = sum(len(np.unique(plane[plane > 0])) for plane in _valid(truth, valid))
-    looks = _looks(model, read.image.pixels, found.scale) if num_true and len(rows) else None
+    looks = looks_of(model, read.image.pixels, found.scale) if num_true and len(rows) else None
     return _Seen(
         item.record.group or item.name,
         {name: values[rows] for name, values in features.items()},
@@ -340,53 +334,6 @@ def _fit(
         error=round(expected_calibration_error(scores, correct, bins=config.bins), 4),
     )
     return fitted, scores
-
-
-def _fit_looks(model: Model, known: Sequence[Record], seen: Sequence[_Seen]) -> Familiarity | None:
-    """Return what known images look like; what was predicted tells how far off they may be."""
-    looks = [image.looks for image in seen if image.looks is not None]
-    cloud = list(_known_looks(model, known)) if len(looks) >= FEWEST_IMAGES else []
-    if len(cloud) < FEWEST_IMAGES:
-        if model.familiarity is not None:
-            return model.familiarity
-        _LOGGER.warning(
-            "Images unlike those of the training will not be told apart: that takes %d images of "
-            "the training and %d others with objects, but there are %d and %d",
-            FEWEST_IMAGES, FEWEST_IMAGES, len(cloud), len(looks),
-        )  # fmt: skip
-        return None
-    fitted = fit_familiarity(np.stack(cloud))
-    distances = fitted.distance(np.stack(looks))
-    limit = float(np.percentile(distances, _KNOWN_PERCENTILE, method="higher"))
-    return replace(fitted, limit=limit)
-
-
-def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield what the images with objects look like, where these have the size for the network."""
-    target = model.task.preprocessing.diameter
-    for record in known:
-        try:
-            pixels = read_pixels(record)
-            labels, _ = read_targets(record, model.classes, pixels.shape[1:])
-        except PancyteError as error:
-            _LOGGER.warning("%s. It is left out.", error)
-            continue
-        diameters = measure_objects(labels)["diameter"]
-        if not len(diameters):
-            continue
-        scale = 1.0 if target is None else target / float(np.median(diameters))
-        looks = _looks(model, np.asarray(pixels, np.float32), scale)
-        if looks is None:
-            return
-        yield looks
-
-
-def _looks(model: Model, pixels: Pixels, scale: float) -> npt.NDArray[np.float32] | None:
-    view = view_image(pixels, model.task.preprocessing)
-    try:
-        return embed_view(model, view.resized(scaled_shape(view.shape, scale)))
-    except UsageError:  # the network has no encoder that could be asked
-        return None
 
 
 def _store(folder: Path, out: Path, found: Calibrated) -> None:

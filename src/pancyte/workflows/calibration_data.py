@@ -65,8 +65,20 @@ def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
     return choose_records((item.record for item in truth), config.known_images)
 
 
-def describe_sources(model: Model, truth: Sequence[Truth]) -> dict[str, Any]:
-    """Return what was calibrated, on which images, and with which versions, as plain values."""
+def describe_sources(
+    model: Model, truth: Sequence[Truth], known: Sequence[Record]
+) -> dict[str, Any]:
+    """Return what was calibrated, on which images, and with which versions, as plain values.
+
+    Parameters
+    ----------
+    model
+        Before it was calibrated.
+    truth
+        The images that it predicted.
+    known
+        Those of its training that it looked at.
+    """
     return {
         "model": {
             "name": model.name,
@@ -79,6 +91,9 @@ def describe_sources(model: Model, truth: Sequence[Truth]) -> dict[str, Any]:
                 "labels_sha256": sha256_file(item.labels) if item.labels.is_file() else None,
             }
             for item in truth
+        ],
+        "known": [
+            {"file": record.image.name, "sha256": sha256_file(record.image)} for record in known
         ],
         "environment": describe_environment(),
     }
