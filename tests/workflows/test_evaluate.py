@@ -299,7 +299,7 @@ def test_manifest_with_split_annotated_classes_and_valid_mask(tmp_path):
     result = evaluate(tmp_path / "out", manifest, config=EvaluateConfig(split="test"))
     assert [(row.image, row.label_class) for row in result.rows] == [("a.tif", "cell")]
     assert result.summary.micro["f1"][0] == 1  # the object outside of valid does not count
-    with pytest.raises(UsageError, match="no image is of split 'dev'; the splits there are test, tr"):
+    with pytest.raises(UsageError, match="no image is of split 'dev'; the splits there are test"):
         evaluate(tmp_path / "out", manifest, config=EvaluateConfig(split="dev"))
 
 
