@@ -12,9 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def load_script(path: str) -> ModuleType:
     """Import a script by its path in the repository, such as ``benchmarks/scales.py``."""
-    name = Path(path).stem
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / path)
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # annotations are looked up there
+    sys.modules[spec.name] = module  # dataclasses and pickle look it up
     spec.loader.exec_module(module)
     return module

@@ -1,25 +1,19 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
+from tests.scripts import load_script
 
 import pancyte
 from pancyte.io.checkpoint import load_checkpoint
 from pancyte.workflows.models import list_models
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def test_the_model_is_the_same_in_half_the_size_and_preprocesses_as_the_recipe(
     monkeypatch, tmp_path
 ) -> None:
-    path = ROOT / "scripts" / "bundle_model.py"
-    spec = importlib.util.spec_from_file_location("bundle_model", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("scripts/bundle_model.py")
     source = list_models()["generalist"]
     monkeypatch.setattr(sys, "argv", ["bundle_model.py", str(source), str(tmp_path / "out")])
 

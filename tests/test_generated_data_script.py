@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.scripts import load_script
 
 from pancyte.data.records import read_manifest
 from pancyte.io.images import read_image
@@ -17,15 +17,7 @@ from pancyte.io.label_files import read_labels
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load_script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up, and pickle the functions
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script("generated_data")
+script = load_script("scripts/generated_data.py")
 
 
 def make(out: Path, *numbers: int, seed: int = 3):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.scripts import load_script
 
 from pancyte.augment.spatial import draw_matrix
 from pancyte.config import to_mapping
@@ -21,16 +20,8 @@ from pancyte.io.tables import read_csv
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def load_script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-script = load_script("multi_class")
-report = load_script("multi_class_report")
+script = load_script("scripts/multi_class.py")
+report = load_script("scripts/multi_class_report.py")
 
 
 def test_every_fold_has_a_joint_and_two_single_models_of_each_seed():

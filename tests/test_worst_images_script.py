@@ -1,23 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.scripts import load_script
 
 
 @pytest.fixture
 def script():
-    path = ROOT / "scripts" / "worst_images.py"
-    spec = importlib.util.spec_from_file_location("worst_images", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/worst_images.py")
 
 
 def test_the_worst_ten_come_in_order_with_their_pictures(

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from tests.scripts import load_script
 
 from pancyte.data.records import read_manifest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "bundled_data.py"
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("bundled_data", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/bundled_data.py")
 
 
 def run(script, monkeypatch, shared, out):
