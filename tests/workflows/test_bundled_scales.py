@@ -59,6 +59,23 @@ def test_the_size_that_is_estimated_is_right_within_a_factor_of_two(results) -> 
         assert 0.5 <= min(sizes) <= max(sizes) <= 2.0, (name, sizes)
 
 
+@pytest.mark.slow
+def test_objects_in_a_corner_of_a_large_empty_image_are_found() -> None:
+    model = pancyte.load(device="cpu", precision="float32")
+    (tile,) = [pixels for name, pixels, _ in scales.examples() if name == "fluo_tissue_nuclei"]
+    tile = tile.reshape(tile.shape[-2:])
+    alone = model.segment(tile).objects.num_objects
+    ground = np.percentile(tile, 20)
+    noise = np.random.default_rng(0).normal(ground, 0.05 * ground, (3000, 3000))
+    image = noise.clip(0).astype(tile.dtype)
+    image[:512, -512:] = np.tile(tile, (2, 2))
+
+    found = model.segment(image)
+
+    assert found.objects.num_objects == pytest.approx(4 * alone, rel=0.1)
+    assert found.warnings == ()
+
+
 @given(label_pairs())
 @settings(max_examples=30, deadline=None)
 def test_what_is_too_small_to_count_leaves_truth_and_prediction(pair) -> None:

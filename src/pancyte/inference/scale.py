@@ -61,7 +61,11 @@ class Settled:
 
 
 def settle_scale(
-    probe: Callable[[float], Probe], shape: tuple[int, int], *, target: float
+    probe: Callable[[float], Probe],
+    shape: tuple[int, int],
+    *,
+    target: float,
+    elsewhere: tuple[float, ...] = OTHER_SCALES,
 ) -> Settled:
     """Find the scale at which the objects of an image have the size that a network knows.
 
@@ -74,6 +78,8 @@ def settle_scale(
         Height and width of the image.
     target : float
         Diameter in pixels of the network's input at which it works.
+    elsewhere
+        Scales at which to look, one after the other, where nothing is found at the image's own.
 
     Returns
     -------
@@ -88,7 +94,7 @@ def settle_scale(
         return tried[-1]
 
     start = look(1.0)
-    for scale in OTHER_SCALES:
+    for scale in elsewhere:
         if start.diameter is not None:
             break
         start = look(scale)

@@ -234,7 +234,8 @@ def settle_by_sizes(
     scale, diameter = _narrow_down(look, first, shape, target)
     found = None if diameter is None else probe(scale)
     if found is None or found.diameter is None:
-        return settle_scale(probe, shape, target=target)
+        # Where the network sees nothing at other scales, what it outlines there is mostly false.
+        return settle_scale(probe, shape, target=target, elsewhere=())
     if _agrees(found, shape, target):
         larger = _much_larger(look, probe, found, target=target)
         if larger is not None and _agrees(larger, shape, target):
