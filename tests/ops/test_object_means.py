@@ -28,5 +28,25 @@ def test_means_are_those_of_the_pixels_of_each_object(array, seed):
         assert means[label - 1] == pytest.approx(first[0][inside].mean(), rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.parametrize("label", [3, 900, -1])
+def test_a_label_that_is_none_of_the_objects_is_refused(label):
+    labels = np.array([[1, 0, label]], np.int32)
+    field = np.ones((2, 1, 3), np.float32)
+    message = f"Expected labels of 0 to 2, the number of objects, but got {label}"
+    with pytest.raises(ValueError, match=message):
+        mean_per_object(labels, field[0], 2)
+    with pytest.raises(ValueError, match=message):
+        mean_squared_difference(labels, field, field, 2)
+
+
+def test_values_of_another_shape_are_refused():
+    labels = np.ones((4, 5), np.int32)
+    field = np.ones((2, 4, 5), np.float32)
+    with pytest.raises(ValueError, match=r"of the shape of labels .*\(4, 5\), but got \(4, 4\)"):
+        mean_per_object(labels, field[0, :, :4], 1)
+    with pytest.raises(ValueError, match=r"\(4, 5\), but got \(4, 5\) and \(3, 5\)"):
+        mean_squared_difference(labels, field, field[:, :3], 1)
+
+
 def test_an_absent_id_has_mean_zero():
     assert mean_per_object(np.zeros((2, 2), np.int32), np.ones((2, 2), np.float32), 1)[0] == 0
