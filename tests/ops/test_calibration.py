@@ -25,6 +25,7 @@ CALIBRATION = Calibration(
     intercept=0.5,
     weights={"foreground": 1.0, "border": -2.0},
     limits={"foreground": (-1.0, 3.0), "border": (0.0, 1.0)},
+    middles={"foreground": 1.0, "border": 0.0},
     class_offsets={"cell": 0.25},
     min_score=0.3,
     objects=9,
@@ -81,7 +82,8 @@ def test_scores_follow_the_formula_within_the_limits():
 def test_what_is_not_known_of_an_object_is_taken_as_usual():
     classes = np.array(["cell", "cell"])
     values = {"foreground": np.array([1.0, np.nan]), "border": np.zeros(2)}
-    same = calibrated_scores(CALIBRATION, values, classes)  # the middle of its limits
+    unnamed = replace(CALIBRATION, middles={})
+    same = calibrated_scores(unnamed, values, classes)  # the middle of its limits
     assert same[0] == same[1]
     named = replace(CALIBRATION, middles={"foreground": 2.0})
     values["foreground"][0] = 2.0

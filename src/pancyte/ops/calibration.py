@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import field
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -84,10 +85,8 @@ class Calibration:
                 f"Expected middles of {', '.join(self.weights)}, but got {', '.join(self.middles)}"
             )
             raise ValueError(msg)
-        numbers = {"intercept": self.intercept}
-        for table in (self.weights, self.middles, self.class_offsets):
-            numbers |= table
-        for name, value in numbers.items():
+        tables = ({"intercept": self.intercept}, self.weights, self.middles, self.class_offsets)
+        for name, value in chain.from_iterable(table.items() for table in tables):
             if not math.isfinite(value):
                 raise ValueError(f"Expected a finite number for {name}, but got {value}")
         for name, (low, high) in self.limits.items():
