@@ -115,6 +115,18 @@ def test_stop_and_resume_equals_no_stop_bit_for_bit(stop: int) -> None:
     assert [r.losses for r in rest] == [r.losses for r in reports[-len(rest) :]]
 
 
+def test_a_state_of_old_without_the_number_of_its_steps_reports_the_steps_that_follow() -> None:
+    task = EdgeTask()
+    first = new_state(task, 8)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        run(first, task, stream=itertools.islice(batches(distinct=1), 7))
+    old = {name: value for name, value in first.state_dict().items() if name != "summed"}
+    second = new_state(task, 8)
+    second.load_state_dict(old)
+    (report,) = run(second, task, stream=batches(distinct=1))
+    assert report.losses["total"] < 1.2 * first.sums["total"] / first.summed
+
+
 def assert_same_bits(left: object, right: object) -> None:
     if isinstance(left, Tensor):
         assert torch.equal(left, right)

@@ -108,8 +108,11 @@ class TrainingState:
             self.average.network.load_state_dict(state["average"])
         self.scaler.load_state_dict(state["scaler"])
         self.steps, self.step = state["steps"], state["step"]
-        self.progress, self.sums = state["progress"], dict(state["sums"])
-        self.summed = int(state.get("summed", 0))
+        self.progress = state["progress"]
+        # Sums of an unknown number of steps, as states once held, would be no mean: the report is
+        # of the steps that follow.
+        known = "summed" in state
+        self.sums, self.summed = (dict(state["sums"]), int(state["summed"])) if known else ({}, 0)
         torch.set_rng_state(state["random"]["cpu"])
         if "cuda" in state["random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["random"]["cuda"])
