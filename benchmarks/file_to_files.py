@@ -7,6 +7,10 @@ Every run is a process of its own, from its start to its end: `pancyte predict i
 with the bundled model, with the diameter estimated and given. The image is the fluorescence
 example in mirrored copies, so that the model finds what it would find in tissue.
 
+Several tiles are computed at once, each in a thread of its own. Seconds are those of the main
+thread, whose wait for a tile is "network". CPU seconds are those of the whole process meanwhile:
+what the network computes while the main thread blends tiles counts there.
+
 Peers predict the same image from an array with untrained weights of their published architecture,
 on which their speed does not depend: "network" is what any weights would take; what they make of
 its outputs is given as well, but of untrained outputs it is no measure.
@@ -90,7 +94,6 @@ def run_ours(image: Path, out: Path, options: list[str]) -> Row:
         (model, "view_image", "measure intensities"),
         (view.View, "read", "normalize and resize"),
         (passes.Passes, "settle", "estimate the size"),
-        (tta.Predictor, "predict", "network"),
         (tiles.Blender, "add", "blend tiles"),
         (blocks, "resize_maps", "resize the maps"),
         (FlowTask, "decode", "decode"),
@@ -102,6 +105,7 @@ def run_ours(image: Path, out: Path, options: list[str]) -> Row:
         (Results, "write", "write tables"),
     ):
         clock.watch(owner, attribute, name)
+    clock.watch_each(tta.Predictor, "predict_each", "network")
     sys.argv = ["pancyte", "predict", str(image), "-o", str(out), "--overwrite", *options]
     try:
         main()

@@ -1,8 +1,11 @@
 """The scripts in benchmarks/ run and print what they promise; what they measure is no test."""
 
+import re
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +55,75 @@ def test_a_stage_does_not_count_what_it_hands_on():
     assert seconds["inside"][0] >= 0.05
     assert seconds["outside"][0] >= 0.02
     assert sum(wall for wall, _ in seconds.values()) <= passed + 0.01
+
+
+@pytest.mark.usefixtures("scripts")
+def test_seconds_are_those_of_the_main_thread_and_cpu_seconds_those_of_all():
+    from stages import Clock
+
+    class Work:
+        def compute(self):
+            end = time.thread_time() + 0.05
+            while time.thread_time() < end:
+                pass
+
+        def each(self, pool):
+            for item in range(2):
+                pool.submit(self.compute).result()
+                yield item
+
+        def use(self, pool):
+            pool.submit(self.compute).result()
+
+    clock, work = Clock(), Work()
+    clock.watch(Work, "compute", "in another thread")
+    clock.watch_each(Work, "each", "network")
+    clock.watch(Work, "use", "use")
+    start = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:
+        assert [work.use(pool) or item for item in work.each(pool)] == [0, 1]
+    seconds = clock.seconds()
+    passed = time.perf_counter() - start
+
+    assert seconds.keys() == {"other", "network", "use"}
+    for name in ("network", "use"):
+        assert min(seconds[name]) >= 0.099
+    assert sum(wall for wall, _ in seconds.values()) <= passed + 0.01
+
+
+@pytest.mark.usefixtures("scripts")
+def test_a_stage_of_another_thread_does_not_end_that_of_the_main_thread():
+    from stages import Clock
+
+    clock = Clock()
+    opened, go_on = threading.Event(), threading.Event()
+
+    def compute():
+        with clock.stage("network"):
+            opened.set()
+            go_on.wait()
+
+    other = threading.Thread(target=compute)
+    other.start()
+    opened.wait()
+    with clock.stage("blend tiles"):
+        go_on.set()
+        other.join()
+        time.sleep(0.05)
+    seconds = clock.seconds()
+
+    assert seconds.keys() == {"other", "blend tiles"}
+    assert seconds["blend tiles"][0] >= 0.05
+
+
+@pytest.mark.usefixtures("scripts")
+def test_the_page_has_a_row_for_each_case():
+    from cases import CASES
+
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    measured = page.split("## Measured")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([^|]*) \|", measured, re.MULTILINE)
+    assert rows == ["case", *(case.name for case in CASES)]
 
 
 @pytest.mark.usefixtures("scripts")
