@@ -3,10 +3,11 @@
     uv run python benchmarks/no_objects.py
     uv run python benchmarks/no_objects.py --model runs/mine/checkpoints/best --images 4
 
-For each kind of image the false objects per megapixel, the share of images of which a warning says
-that they are outside of what the model knows, and the false objects that came without any warning,
-per megapixel of all images. Photographs are those that scikit-learn and matplotlib carry, in color
-and gray; the others are drawn as those of the training are, from other seeds.
+For each kind of image the false objects per megapixel, the number of images of which a warning
+says that they are outside of what the model knows, the number with any warning, and the false
+objects that came without one, per megapixel of all images. Photographs are those that scikit-learn
+and matplotlib carry, in color and gray; the others are drawn as those of the training are, from
+other seeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sklearn.datasets import load_sample_images
 
 from pancyte.data.synthetic.choices import any_negative
 from pancyte.data.synthetic.negatives import SUBJECTS, draw_negative
+from pancyte.inference.trust import OUTSIDE
 from pancyte.io.tables import write_csv
 from pancyte.workflows.models import load
 
@@ -87,7 +89,7 @@ def measure(
         found = model.segment(pixels, axes="CYX", min_score=min_score)
         size = pixels.shape[1] * pixels.shape[2] / 1e6
         count = found.objects.num_objects
-        outside = any("outside of what the model knows" in line for line in found.warnings)
+        outside = any(line.startswith(OUTSIDE) for line in found.warnings)
         warned = bool(found.warnings)
         row = np.array([1, size, count, outside, warned, 0 if warned else count])
         for name in (kind, "all"):

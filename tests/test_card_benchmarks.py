@@ -6,6 +6,7 @@ It finds what is bright, whatever it was trained for: spots in any size, and non
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from tests.scripts import load_script
 
 from pancyte.data.records import Record, write_manifest
 from pancyte.io.tables import read_csv
+from pancyte.ops.calibration import Calibration
 from pancyte.ops.labels import split_components
 
 PIXELS = spots(radius=10)[None]
@@ -111,8 +113,21 @@ def test_no_objects_counts_by_kind_and_apart_what_came_without_a_warning() -> No
     assert table["megapixels"] == [0.2, 0.1, 0.3]
     assert table["objects"] == [0, count, count]
     assert table["per_mp"] == [0.0, 10.0 * count, round(count / 0.3, 1)]
+    assert table["outside"] == [0, 0, 0]
     assert table["warned"] == [2, 0, 2]  # that nothing was found
     assert table["unwarned_per_mp"] == [0.0, 10.0 * count, round(count / 0.3, 2)]
+
+
+def test_no_objects_counts_images_that_are_said_to_be_outside() -> None:
+    no_objects = load_script("benchmarks/no_objects.py")
+    # A mean score of 0.27: most objects are wrong by the model's own estimate.
+    model = replace(spot_model(), calibration=Calibration(intercept=-1.0, weights={}, limits={}))
+    cases = [("well", np.zeros((1, 96, 128), np.uint8)), *[("noise", PIXELS)] * 2]
+    table = no_objects.measure(model, cases)
+    assert table["kind"] == ["well", "noise", "all"]
+    assert table["outside"] == [0, 2, 2]
+    assert table["warned"] == [1, 2, 3]
+    assert table["unwarned_per_mp"] == [0.0, 0.0, 0.0]
 
 
 def test_no_objects_prints_and_writes_its_table(main, monkeypatch, tmp_path, capsys) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pancyte.inference.view import View
     from pancyte.types import ObjectTable
 
+OUTSIDE: Final = "This image is probably outside of what the model knows"
+"""How the warning begins that :func:`doubts` gives."""
+
 # Of the objects of an image whose mean score is below this, most are wrong.
 _MOSTLY_WRONG: Final = 0.5
 # How far off an image may be, in units of the farthest that the model knows, at a mean score of
@@ -100,4 +103,4 @@ def doubts(
 
 
 def _line(why: str) -> str:
-    return f"This image is probably outside of what the model knows: {why}. Check the result."
+    return f"{OUTSIDE}: {why}. Check the result."
