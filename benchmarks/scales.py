@@ -52,7 +52,7 @@ class Result(NamedTuple):
     relative_size: float
     """Diameter of the median true object as the network saw it, over that of its training."""
     seconds: float
-    """Of CPU time."""
+    """Of CPU time, of the segmentation alone."""
     megapixels: float
     warned: bool
 
@@ -86,9 +86,9 @@ def measure(
     counts = table["diameter"] >= SMALLEST
     if not counts.size or counts.mean() < 0.5:
         return None
-    started = time.process_time()
     median = float(np.median(table["diameter"]))
     image = Image(resize_image(pixels, shape))
+    started = time.process_time()
     found = model.segment(image, diameter=median if told else None)
     seconds = time.process_time() - started
     kept, predicted = drop_small(truth, found.labels[0])
