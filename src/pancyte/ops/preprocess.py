@@ -40,7 +40,9 @@ class Preprocessing:
     lone_channel: Literal["keep", "gray"] = "keep"
     """``gray`` sees an image of which one channel alone shows anything, the range of the others
     being less than a twentieth of its own, as a gray image; ``keep`` as one of several channels.
-    JPEG leaves a twenty-fifth of a channel in the others."""
+    JPEG leaves a twenty-fifth of a channel in the others. With ``normalization`` ``channel``, which
+    looks at each channel in a range of its own, others must be constant: one pixel that differs
+    shows something."""
     diameter: float | None = 30.0
     """Median diameter of objects, in pixels of the network's input, to which images are resized;
     None leaves every image at its own scale."""
