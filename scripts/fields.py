@@ -27,7 +27,7 @@ from pancyte.data.records import Record, read_manifest
 from pancyte.io.tables import read_csv
 from pancyte.metrics.matching import match
 from pancyte.metrics.scores import f1
-from pancyte.ops.flow import decode_flow, labels_to_flow
+from pancyte.ops.flow import FlowDecoding, decode_flow, labels_to_flow
 from pancyte.ops.measure import measure_objects
 from pancyte.ops.resample import resize_labels, scaled_shape
 from pancyte.workflows.train_config import read_train_config
@@ -35,7 +35,6 @@ from pancyte.workflows.train_config import read_train_config
 FIELDS = ("diffusion", "geodesic")
 SEEDS = (1, 2, 3)
 STEPS = 600
-DIAMETER = 30.0
 # Standard deviations of the blur in pixels; the second is worse than what a trained network does.
 BLURS = (2.0, 4.0)
 NOISE = 0.3
@@ -65,15 +64,16 @@ def main() -> int:
 
 
 def show_shapes(records: tuple[Record, ...]) -> None:
+    task = read_train_config(RECIPE).task
     found: dict[str, dict[tuple[float, str], list[float]]] = defaultdict(lambda: defaultdict(list))
     for index, record in enumerate(records):
-        labels = at_network_scale(record)
+        labels = at_scale(record, task.preprocessing.diameter)
         if labels is None:
             continue
-        kind = record.modality.removeprefix("generated-").split("-")[0]
+        kind = record.modality.removeprefix("generated-")
         for field in FIELDS:
             for blur in BLURS:
-                score = blurred_score(labels, field, blur, seed=index)
+                score = blurred_score(labels, field, blur, seed=index, decoding=task.decoding)
                 found[kind][blur, field].append(score)
     columns = [(blur, field) for blur in BLURS for field in FIELDS]
     print("| kind | images |" + "".join(f" {field}, blur {blur:g} |" for blur, field in columns))
@@ -83,18 +83,20 @@ def show_shapes(records: tuple[Record, ...]) -> None:
         print(f"| {kind} | {len(scores[columns[0]])} |{means}")
 
 
-def at_network_scale(record: Record) -> np.ndarray | None:
-    """Return the labels (Y, X) with a median diameter of 30; None of few or very small objects."""
+def at_scale(record: Record, diameter: float) -> np.ndarray | None:
+    """Return the labels (Y, X) with this median diameter; None of few or very small objects."""
     shape = read_pixels(record).shape[1:]
     labels = read_targets(record, ("object",), shape)[0]
     if labels.max() < 2:
         return None
-    scale = DIAMETER / float(np.median(measure_objects(labels)["diameter"]))
+    scale = diameter / float(np.median(measure_objects(labels)["diameter"]))
     target = scaled_shape(shape, scale)
     return resize_labels(labels, target)[0] if math.prod(target) <= MOST_PIXELS else None
 
 
-def blurred_score(labels: np.ndarray, field: str, blur: float, *, seed: int) -> float:
+def blurred_score(
+    labels: np.ndarray, field: str, blur: float, *, seed: int, decoding: FlowDecoding | None = None
+) -> float:
     """Return F1 at an IoU of 0.5 of objects whose field was made noisy, blurred, and decoded."""
     generator = np.random.default_rng(seed)
     flow = labels_to_flow(labels, field=field)
@@ -102,7 +104,8 @@ def blurred_score(labels: np.ndarray, field: str, blur: float, *, seed: int) -> 
     smooth = np.stack([gaussian_filter(component, blur) for component in noisy])
     # A network gives vectors of about unit length where it is sure of the direction.
     smooth /= np.maximum(np.sqrt((smooth**2).sum(axis=0)), 0.3)
-    found = decode_flow((labels > 0).astype(np.float32), smooth.astype(np.float32), field=field)
+    foreground = (labels > 0).astype(np.float32)
+    found = decode_flow(foreground, smooth.astype(np.float32), decoding, field=field)
     return float(f1(match(labels, found.labels, (0.5,)))[0])
 
 

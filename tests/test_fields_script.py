@@ -37,7 +37,13 @@ def test_a_slight_blur_costs_nothing_and_a_strong_one_costs_small_objects(script
     assert script.blurred_score(rods(width=6, length=6), field, 12.0, seed=0) < 1.0
 
 
-def test_shapes_are_scored_by_kind(script, monkeypatch, tmp_path, capsys) -> None:
+@pytest.mark.parametrize("least", [15, 100_000])
+def test_shapes_are_scored_by_kind_as_the_recipe_decodes(
+    script, monkeypatch, tmp_path, capsys, least
+) -> None:
+    recipe = script.read_train_config(script.RECIPE)
+    task = replace(recipe.task, decoding=replace(recipe.task.decoding, min_size=least))
+    monkeypatch.setattr(script, "read_train_config", lambda path: replace(recipe, task=task))
     labels = rods(width=14, length=40)
     records = []
     for name in ("rods-phase", "negative-well"):
@@ -56,7 +62,9 @@ def test_shapes_are_scored_by_kind(script, monkeypatch, tmp_path, capsys) -> Non
     monkeypatch.setattr(sys, "argv", ["fields.py", "shapes", str(tmp_path / "manifest.csv")])
     assert script.main() == 0
     table = capsys.readouterr().out.splitlines()
-    assert table[2].startswith("| rods | 1 |")
+    assert table[2].startswith("| rods-phase | 1 |")
+    scores = [float(cell) for cell in table[2].split("|")[3:-1]]
+    assert all(score > 0 if least == 15 else score == 0 for score in scores)
     assert len(table) == 3  # an image without objects has no score
 
 
