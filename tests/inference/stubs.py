@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pancyte.inference.tiles import TiledMaps, Tiling
 from pancyte.ops.preprocess import Preprocessing
 from pancyte.types import Maps, ObjectTable, Segmentation
 
@@ -98,6 +99,12 @@ class BrightTask:
 
     def relate(self, found):
         return found
+
+
+def whole_maps(predictor, view, **settings):
+    """Return the maps of all of an image at once."""
+    maps = TiledMaps(predictor, view, **{"tiling": Tiling()} | settings)
+    return maps.read((slice(0, view.shape[0]), slice(0, view.shape[1])))
 
 
 def image_of_discs(shape, diameter, *, spacing=2.0):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.inference.stubs import BrightNetwork, BrightTask
+from tests.inference.stubs import BrightNetwork, BrightTask, whole_maps
 from torch import nn
 
 from pancyte.errors import CheckpointError
-from pancyte.inference.tiles import Tiling, predict_tiles
+from pancyte.inference.tiles import Tiling
 from pancyte.inference.tta import Predictor
 from pancyte.inference.view import View
 from pancyte.nn.compact import CompactNet
@@ -20,7 +20,7 @@ def predict(task, network, pixels, precision="float32", **settings):
     window = slice(0, height), slice(0, width)
     unchanged = np.zeros(channels), np.ones(channels)
     view = View(pixels, unchanged, channels, window, (height, width))
-    return predict_tiles(Predictor(((task, network),), precision=precision), view, **settings)
+    return whole_maps(Predictor(((task, network),), precision=precision), view, **settings)
 
 
 def random_image(shape: Shape, channels=3):

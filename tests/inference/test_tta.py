@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.inference.stubs import BrightNetwork, BrightTask
+from tests.inference.stubs import BrightNetwork, BrightTask, whole_maps
 from torch import nn
 
 from pancyte.errors import CheckpointError
-from pancyte.inference.tiles import Tiling, predict_tiles
+from pancyte.inference.tiles import Tiling
 from pancyte.inference.tta import Predictor
 from pancyte.inference.view import View
 from pancyte.ops.symmetry import SYMMETRIES, choose_symmetries
@@ -65,8 +65,8 @@ def test_an_equivariant_network_gives_the_same_with_and_without(flips, shape):
     tiling = Tiling(tile=64, overlap=16, batch=2)
     members = ((task, Gradient()),)
 
-    alone = predict_tiles(Predictor(members), view, tiling=tiling)
-    together = predict_tiles(Predictor(members, choose_symmetries(flips)), view, tiling=tiling)
+    alone = whole_maps(Predictor(members), view, tiling=tiling)
+    together = whole_maps(Predictor(members, choose_symmetries(flips)), view, tiling=tiling)
 
     np.testing.assert_array_equal(together.scalars, alone.scalars)
     np.testing.assert_array_equal(together.vectors, alone.vectors)
@@ -76,7 +76,7 @@ def test_the_mean_is_that_of_the_maps_turned_back():
     task, view = FlowTask(), image_view(random_image((32, 64)))
     network = Handed()
 
-    three = predict_tiles(Predictor(((task, network),), choose_symmetries(3)), view)
+    three = whole_maps(Predictor(((task, network),), choose_symmetries(3)), view)
 
     # Flipped along x, right is left: the foreground averages, and the vector has the other sign.
     with torch.inference_mode():
@@ -90,7 +90,7 @@ def test_the_mean_is_that_of_the_maps_turned_back():
 def test_all_eight_leave_no_handedness():
     predictor = Predictor(((FlowTask(), Handed()),), choose_symmetries(8))
 
-    maps = predict_tiles(predictor, image_view(random_image((64, 64))))
+    maps = whole_maps(predictor, image_view(random_image((64, 64))))
 
     for symmetry in SYMMETRIES.values():
         turned = symmetry.maps(maps)
@@ -117,7 +117,7 @@ def test_networks_are_averaged_each_by_its_own_task(flips):
     members = ((BrightTask(), Constant(0.25)), (Doubled(), Constant(0.5)))
     predictor = Predictor(members, choose_symmetries(flips))
 
-    maps = predict_tiles(predictor, image_view(random_image((40, 90))))
+    maps = whole_maps(predictor, image_view(random_image((40, 90))))
 
     assert (maps.scalars == np.float32(0.625)).all()
 

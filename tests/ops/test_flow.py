@@ -18,7 +18,6 @@ from pancyte.ops.flow import (
     flow_error,
     flow_to_labels,
     labels_to_flow,
-    object_scores,
 )
 from pancyte.ops.labels import keep_largest_component, split_components, touches_border
 
@@ -143,7 +142,7 @@ def test_diffusion_and_decoding_agree_with_cellpose(plane):
         assert 0 <= more <= np.isin(touches_border(found, width=1), found[expected == 0]).sum()
 
 
-def test_flow_error_is_per_id_and_object_scores_use_it():
+def test_flow_error_is_per_id():
     drawn = np.zeros((12, 30), np.int32)
     drawn[1:11, 1:11], drawn[1:11, 12:22] = 7, 900
     flow = labels_to_flow(drawn)
@@ -151,9 +150,17 @@ def test_flow_error_is_per_id_and_object_scores_use_it():
     errors = flow_error(drawn, flow)
     assert errors[0] == 0
     assert errors[1] > 3.5
-    compact = (drawn == 7) + 2 * (drawn == 900).astype(np.int32)
-    scores = object_scores(compact, np.full(drawn.shape, 0.8, np.float32), errors)
-    np.testing.assert_allclose(scores, [0.8, 0], atol=1e-6)
+
+
+def test_scores_are_the_foreground_less_what_the_flow_errs():
+    drawn = np.zeros((12, 30), np.int32)
+    drawn[1:11, 1:11], drawn[1:11, 12:22] = 1, 2
+    flow = labels_to_flow(drawn)
+    flow[:, :, 12:22] *= 0.5
+    found = decode_flow(np.where(drawn > 0, np.float32(0.8), np.float32(0)), flow)
+    np.testing.assert_array_equal(found.labels, drawn)
+    np.testing.assert_allclose(found.errors, [0, 0.25], atol=1e-2)
+    np.testing.assert_allclose(found.scores, 0.8 * (1 - found.errors), atol=1e-6)
 
 
 def test_errors_say_what_was_expected():

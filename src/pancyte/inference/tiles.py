@@ -68,7 +68,12 @@ class TiledMaps:
     -----
     Tiles lie on one grid over the whole image, so that a window gives the values that the whole
     would have there. A tile is predicted when a window first reaches into it; windows that follow
-    find it among those that were kept for them.
+    find it among those that were kept for them. An image that is not larger than a tile goes
+    through the network as one.
+
+    Memory, beside the image, in bytes: 4 * (S + D * V + 1) for each pixel of a window, with S
+    scalars and V vectors of D components per pixel, and for each batch of tiles, of which a CPU
+    computes up to four at once, 4 * batch * tile^2 * (C + S + D * V) and what the network needs.
     """
 
     def __init__(
@@ -102,7 +107,18 @@ class TiledMaps:
         }
 
     def read(self, window: Window, *, keep: Collection[int] = ()) -> Maps[FloatArray]:
-        """Return the maps of a window, and keep the tiles that later windows will ask for."""
+        """Return the maps of a window, and keep the tiles that later windows will ask for.
+
+        Returns
+        -------
+        Maps
+            Of the window's size, float32.
+
+        Raises
+        ------
+        CheckpointError
+            A network gave values that are not finite.
+        """
         needed = sorted(self.tiles_of(window))
         missing = [index for index in needed if index not in self._kept]
         blender: Blender | None = None
@@ -141,47 +157,6 @@ class TiledMaps:
                 index: np.concatenate([maps.scalars[place], vectors[place]])
                 for place, index in enumerate(batch)
             }
-
-
-def predict_tiles(
-    predictor: Predictor,
-    view: View,
-    *,
-    tiling: Tiling | None = None,
-    on_tile: Callable[[int, int], None] | None = None,
-) -> Maps[FloatArray]:
-    """Predict the maps of an image.
-
-    Parameters
-    ----------
-    predictor
-        Networks, and the symmetries under which they see each tile.
-    view
-        The image as the networks see it.
-    tiling
-        Size and overlap of the tiles; None for the default.
-    on_tile
-        Called with the number of finished tiles and that of all tiles.
-
-    Returns
-    -------
-    Maps
-        Of the view's size, float32.
-
-    Raises
-    ------
-    CheckpointError
-        A network gave values that are not finite.
-
-    Notes
-    -----
-    Memory, beside the image, in bytes: 4 * (S + D * V + 1) * Y * X for S scalars and V vectors of D
-    components per pixel, and for each batch of tiles, of which a CPU computes up to four at once,
-    4 * batch * tile^2 * (C + S + D * V) and what the network needs. An image that is not larger
-    than a tile goes through the network as one.
-    """
-    maps = TiledMaps(predictor, view, tiling=tiling or Tiling(), on_tile=on_tile)
-    return maps.read((slice(0, view.shape[0]), slice(0, view.shape[1])))
 
 
 def _no_report(done: int, total: int) -> None:

@@ -286,33 +286,8 @@ def flow_error(
     return mean_squared_difference(compact, own, flow, len(ids) - 1)
 
 
-def object_scores(labels: IntArray, foreground: FloatArray, errors: FloatArray) -> FloatArray:
-    """Return the mean foreground of each object times (1 - error), not below 0.
-
-    Parameters
-    ----------
-    labels
-        ([Z,] Y, X) ids 1..n.
-    foreground
-        ([Z,] Y, X) probability of being inside an object.
-    errors
-        (n,) error of each object.
-
-    Returns
-    -------
-    FloatArray
-        (n,) scores, 0 to 1.
-
-    Examples
-    --------
-    >>> labels, foreground = np.array([[1, 1, 2]], np.int32), np.array([[1, 0.5, 1]], np.float32)
-    >>> object_scores(labels, foreground, np.array([0, 0.5], np.float32))
-    array([0.75, 0.5 ], dtype=float32)
-    """
-    return _scores(mean_per_object(labels, foreground, len(errors)), errors)
-
-
 def _scores(foreground: FloatArray, errors: FloatArray) -> FloatArray:
+    """Return the mean foreground of objects times (1 - error), not below 0."""
     scores: FloatArray = (foreground * (1 - np.minimum(errors, 1))).astype(np.float32)
     return scores
 
