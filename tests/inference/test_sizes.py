@@ -354,7 +354,7 @@ def test_look_at_leaves_out_what_is_beyond_the_image():
     image[40:, 50:] = 1.0
     view = view_image(image[None], BrightTask().preprocessing)
 
-    probabilities, sizes = look_at(Predictor(((BrightTask(), network),)), view, tile=64)
+    probabilities, sizes = look_at(Predictor(((BrightTask(), network),)), [view], tile=64)
 
     assert network.looks == [(1, 3, 64, 64)]
     assert len(probabilities) == len(sizes) == 13 * 16
@@ -366,8 +366,8 @@ def test_look_at_is_none_without_a_network_that_knows_sizes():
     view = view_image(np.zeros((1, 40, 40), np.float32), BrightTask().preprocessing)
     plain = FlowTask(architecture=Compact(decoder_channels=(8, 8, 8, 8, 8)))
 
-    assert look_at(Predictor(((BrightTask(), BandNetwork(1, 2)),)), view, tile=32) is None
-    assert look_at(Predictor(((plain, plain.network()),)), view, tile=32) is None
+    assert look_at(Predictor(((BrightTask(), BandNetwork(1, 2)),)), [view], tile=32) is None
+    assert look_at(Predictor(((plain, plain.network()),)), [view], tile=32) is None
 
 
 def test_look_at_a_trained_network_leaves_it_in_training():
@@ -378,7 +378,7 @@ def test_look_at_a_trained_network_leaves_it_in_training():
     network = task.network().train()
     view = view_image(np.zeros((1, 40, 70), np.float32), task.preprocessing)
 
-    probabilities, sizes = look_at(Predictor(((task, network),)), view, tile=96)
+    probabilities, sizes = look_at(Predictor(((task, network),)), [view], tile=96)
 
     assert network.training
     assert probabilities.shape == sizes.shape == (10 * 18,)
@@ -392,7 +392,11 @@ def test_sizes_that_are_not_finite_are_an_error():
         network.size_head[2].bias.fill_(float("nan"))
 
     with pytest.raises(CheckpointError, match="not finite"):
-        Predictor(((task, network),)).sizes(np.zeros((1, 3, 32, 32), np.float32))
+        next(
+            Predictor(((task, network),)).sizes_each(
+                [np.zeros((1, 3, 32, 32), np.float32)], count=1
+            )
+        )
 
 
 def test_a_given_diameter_needs_no_look():

@@ -15,6 +15,7 @@ from pancyte.inference.tiles import Tiling
 from pancyte.inference.tta import Predictor
 from pancyte.inference.view import View
 from pancyte.ops.symmetry import SYMMETRIES, choose_symmetries
+from pancyte.runtime import using_threads
 from pancyte.tasks.flow import FlowTask
 from pancyte.types import Maps
 
@@ -130,6 +131,25 @@ def test_networks_are_left_in_the_mode_that_they_were_in():
 
     assert first.training
     assert not second.training
+
+
+def test_lanes_share_a_network_that_stays_in_evaluation():
+    class Mode(BrightNetwork):
+        def forward(self, images):
+            seen.append(self.training)
+            return super().forward(images)
+
+    seen = []
+    network = Mode().train()
+    predictor = Predictor(((BrightTask(), network),))
+    tiles = [random_image((16, 16))[None] * factor for factor in (0.2, 0.4, 0.6, 0.8)]
+    with using_threads(2):
+        found = list(predictor.predict_each(tiles, count=4))
+
+    assert seen == [False] * 4
+    assert network.training
+    for tile, maps in zip(tiles, found, strict=True):
+        np.testing.assert_array_equal(maps.scalars, predictor.predict(tile).scalars)
 
 
 def test_one_bad_network_is_enough_to_stop():

@@ -136,17 +136,12 @@ class Passes:
         return sample_windows(self.view.shape, scale, most_pixels=most_pixels, content=content)
 
     def _look(self, scale: float, target: float) -> Look | None:
-        scout = self.scout or self.predictor
-        parts = []
-        for window in self._windows(scale, _LOOK_PIXELS):
-            view = self.view.cropped(window)
-            found = look_at(
-                scout, view.resized(scaled_shape(view.shape, scale)), tile=self.tiling.tile
-            )
-            if found is None:
-                return None
-            parts.append(found)
-        probabilities, sizes = (np.concatenate(values) for values in zip(*parts, strict=True))
+        views = [self.view.cropped(window) for window in self._windows(scale, _LOOK_PIXELS)]
+        resized = [view.resized(scaled_shape(view.shape, scale)) for view in views]
+        found = look_at(self.scout or self.predictor, resized, tile=self.tiling.tile)
+        if found is None:
+            return None
+        probabilities, sizes = found
         seen = typical_size(probabilities, sizes, target=target)
         return Look(scale, None if seen is None else seen / scale)
 

@@ -27,7 +27,7 @@ from pancyte.inference.scale import (
 from pancyte.ops.tiling import cut_tile, tile_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -78,27 +78,27 @@ class Look:
 
 
 def look_at(
-    predictor: Predictor, view: View, *, tile: int
+    predictor: Predictor, views: Sequence[View], *, tile: int
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None:
-    """Return the probability of an object and its log2 size in the cells of a view.
+    """Return the probability of an object and its log2 size in the cells of some views.
 
     Parameters
     ----------
     predictor
         Its first network is asked.
-    view
-        The image as the network sees it.
+    views
+        The image, or parts of it, as the network sees it.
     tile
-        Largest side of the tiles in which it is looked at.
+        Largest side of the tiles in which they are looked at.
 
     Returns
     -------
     probabilities, sizes : float32 arrays of shape (n,)
-        Of the cells of all classes and tiles; None where the network knows no sizes.
+        Of the cells of all views, classes and tiles; None where the network knows no sizes.
     """
     parts = [
         (probabilities.ravel(), sizes.ravel())
-        for _, probabilities, sizes in look_in_tiles(predictor, view, tile=tile)
+        for _, probabilities, sizes in _look_in_tiles(predictor, views, tile=tile)
     ]
     if not parts:
         return None
@@ -106,23 +106,25 @@ def look_at(
     return probabilities, sizes
 
 
-def look_in_tiles(
-    predictor: Predictor, view: View, *, tile: int
+def _look_in_tiles(
+    predictor: Predictor, views: Sequence[View], *, tile: int
 ) -> Iterator[tuple[tuple[int, int], FloatArray, FloatArray]]:
     """Yield what :func:`look_at` returns tile by tile; nothing where no sizes are known.
 
     Yields
     ------
     start : (int, int)
-        First row and column of the tile in the view.
+        First row and column of the tile in its view.
     probabilities, sizes : float32 arrays of shape (K, y, x)
         Of its cells, each of 4 x 4 pixels.
     """
-    grid = tile_grid(view.shape, tile=tile, overlap=0, multiple=_MULTIPLE)
-    for part in grid.tiles:
-        found = predictor.sizes(cut_tile(view.read, grid, part)[None])
-        if found is None:
-            return
+    grids = [tile_grid(view.shape, tile=tile, overlap=0, multiple=_MULTIPLE) for view in views]
+    parts = [
+        (view, grid, part) for view, grid in zip(views, grids, strict=True) for part in grid.tiles
+    ]
+    tiles = (cut_tile(view.read, grid, part)[None] for view, grid, part in parts)
+    looks = predictor.sizes_each(tiles, count=len(parts))
+    for (_, grid, part), found in zip(parts, looks, strict=False):
         # Cells beyond the end of the image hold mirrored objects.
         rows, columns = (
             -(-min(length, size - start) // _CELL)
@@ -140,7 +142,7 @@ def seen_at(
     Parameters
     ----------
     predictor, view, tile
-        As in :func:`look_at`.
+        As in :func:`look_at`, of one view.
     target : float
         Diameter in pixels of the network's input at which it works.
 
@@ -150,7 +152,7 @@ def seen_at(
         The middles of cells of objects, none where :func:`typical_size` sees too little of them;
         None where the network knows no sizes.
     """
-    looks = list(look_in_tiles(predictor, view, tile=tile))
+    looks = list(_look_in_tiles(predictor, [view], tile=tile))
     if not looks:
         return None
     probabilities = np.concatenate([seen.ravel() for _, seen, _ in looks])

@@ -88,20 +88,38 @@ class Predictor:
             lanes = num_lanes(_device(self.members[0][1]))
             yield from in_lanes(self.predict, batches, count=count, lanes=lanes)
 
-    def sizes(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-        """Return where the first network sees objects in tiles (B, C, Y, X), and how large.
+    def sizes_each(
+        self, batches: Iterable[FloatArray], *, count: int
+    ) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """Yield where the first network sees objects in batches of tiles, and how large.
 
-        Returns
-        -------
+        Parameters
+        ----------
+        batches
+            Of shape (B, C, Y, X); taken one by one, on a CPU several at once.
+        count
+            Number of batches.
+
+        Yields
+        ------
         probabilities, sizes : FloatArray of shape (B, K, ceil(Y / 4), ceil(X / 4))
-            See :meth:`pancyte.nn.compact.CompactNet.estimate_sizes`; None where the network knows
-            no sizes.
+            See :meth:`pancyte.nn.compact.CompactNet.estimate_sizes`; nothing at all where the
+            network knows no sizes.
 
         Raises
         ------
         CheckpointError
             The network gave values that are not finite.
         """
+        network = self.members[0][1]
+        with self._evaluating():
+            lanes = num_lanes(_device(network))
+            for found in in_lanes(self._sizes, batches, count=count, lanes=lanes):
+                if found is None:
+                    return
+                yield found
+
+    def _sizes(self, tiles: FloatArray) -> tuple[FloatArray, FloatArray] | None:
         network = self.members[0][1]
         estimate: Callable[[Tensor], tuple[Tensor, Tensor] | None] | None = getattr(
             network, "estimate_sizes", None
@@ -112,7 +130,6 @@ class Predictor:
         images = images.contiguous(memory_format=torch.channels_last)
         short = self.precision == "bfloat16"
         with (
-            self._evaluating(),
             torch.inference_mode(),
             torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=short),
         ):
