@@ -6,7 +6,7 @@ from pancyte.config import from_mapping, to_mapping
 from pancyte.errors import ConfigError
 from pancyte.ops.flow import FlowDecoding
 from pancyte.tasks import FlowTask
-from pancyte.workflows.decoding import change_decoding
+from pancyte.workflows.decoding import changed_decoding
 
 TASK = FlowTask(
     classes=("cell", "nucleus"),
@@ -17,8 +17,9 @@ TASK = FlowTask(
 
 def changed(changes: dict) -> FlowTask:
     mapping = to_mapping(TASK)
-    change_decoding(mapping, changes, TASK.classes)
-    return from_mapping(FlowTask, mapping, where="task")
+    found = changed_decoding(mapping, changes, TASK.classes)
+    assert mapping == to_mapping(TASK)  # what is given stays as it is
+    return from_mapping(FlowTask, found, where="task")
 
 
 def test_what_is_asked_for_all_classes_reaches_those_with_settings_of_their_own() -> None:

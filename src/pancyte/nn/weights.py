@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 ENCODER: Final = "encoder."
 """What the names of the tensors of every network's encoder begin with."""
+COUNTER: Final = ".num_batches_tracked"
+"""What the names of the counters of batch norm end with, which mean nothing by themselves."""
 
 # What other programs put before the names of an encoder.
 _PREFIXES: Final = ("module.", "model.", "network.", "encoder.", "backbone.", "image_encoder.")
-_COUNTER: Final = ".num_batches_tracked"
 
 
 def encoder_state(weights: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -86,7 +87,7 @@ class LoadReport:
     @property
     def lacking(self) -> tuple[str, ...]:
         """What is missing, without the counters of batch norm, which mean nothing by themselves."""
-        return tuple(name for name in self.missing if not name.endswith(_COUNTER))
+        return tuple(name for name in self.missing if not name.endswith(COUNTER))
 
 
 def load_matching(

@@ -6,7 +6,6 @@ accounted for: what it became, or why it has no equivalent.
 
 from __future__ import annotations
 
-import logging
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pancyte.workflows.conversion.ledger import Entry, Ledger
-
-_LOGGER = logging.getLogger(__name__)
 
 WEIGHTS_SUFFIXES: Final = (".pth", ".pt", ".ckpt", ".safetensors")
 

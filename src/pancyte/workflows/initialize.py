@@ -14,6 +14,7 @@ from pancyte.nn.compact import CompactNet
 from pancyte.nn.encoder_decoder import EncoderDecoderNet
 from pancyte.nn.published import is_mediar, is_mediar_v, mediar_state, mediar_v_state
 from pancyte.nn.weights import (
+    COUNTER,
     ENCODER,
     LoadReport,
     encoder_names,
@@ -162,7 +163,7 @@ def _load_encoder(
     state = encoder_state(weights, target)
     names = encoder_names(weights, target)
     taken = {names[name] for name in state}
-    lacking = [n for n in target if n not in state and not n.endswith("num_batches_tracked")]
+    lacking = [n for n in target if n not in state and not n.endswith(COUNTER)]
     if lacking and (strict or len(state) < _LEAST_PART * len(target)):
         msg = (
             f"{path}: the weights do not fit the encoder of this network: {len(lacking)} of its "

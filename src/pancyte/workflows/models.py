@@ -26,6 +26,7 @@ from pancyte.io.checkpoint import (
 )
 from pancyte.nn.compact import CompactNet
 from pancyte.nn.folding import fold
+from pancyte.nn.weights import COUNTER
 from pancyte.ops.calibration import Calibration
 from pancyte.ops.familiarity import Familiarity, familiarity_of
 from pancyte.runtime import choose_device, choose_precision
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 DEFAULT_MODEL: Final = "generalist"
 """Name of the bundled model that is used when none is asked for."""
 
-_COUNTER: Final = ".num_batches_tracked"
 _SHARED: Final = ("kind", "classes", "preprocessing", "field")
 """Settings of a task in which models that predict together agree."""
 
@@ -281,7 +281,7 @@ def _check_own_network(manifest: Mapping[str, Any], folder: Path) -> None:
 def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
     """Load the weights strictly, or say which of them do not belong to the task."""
     expected = {name: tuple(value.shape) for name, value in _weights(network).items()}
-    weights = {k: v for k, v in checkpoint.weights.items() if not k.endswith(_COUNTER)}
+    weights = {k: v for k, v in checkpoint.weights.items() if not k.endswith(COUNTER)}
     found = {name: value.shape for name, value in weights.items()}
     if expected != found:
         wrong = sorted(name for name in expected | found if expected.get(name) != found.get(name))
@@ -306,4 +306,4 @@ def _fill(network: nn.Module, checkpoint: Checkpoint, folder: Path) -> None:
 def _weights(network: nn.Module) -> dict[str, Tensor]:
     """Return what decides the outputs: all but the counts of batches, which nothing reads."""
     state = network.state_dict()
-    return {name: value for name, value in state.items() if not name.endswith(_COUNTER)}
+    return {name: value for name, value in state.items() if not name.endswith(COUNTER)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pancyte.config import from_mapping, to_mapping
+from pancyte.config import to_mapping
 from pancyte.errors import (
     InputError,
     PartialError,
@@ -31,8 +31,7 @@ from pancyte.io.images import ReadImage, read_image
 from pancyte.io.label_files import write_labels
 from pancyte.ops.selection import keep_objects
 from pancyte.runtime import using_threads, warm_up
-from pancyte.tasks import Task
-from pancyte.workflows.decoding import change_decoding
+from pancyte.workflows.decoding import OF_MODEL, configure_model
 from pancyte.workflows.environment import describe_environment
 from pancyte.workflows.models import load
 from pancyte.workflows.outputs import (
@@ -191,10 +190,7 @@ def load_model(config: PredictConfig) -> Model:
         The model is damaged.
     """
     model = load(config.model, device=config.device, precision=config.precision)
-    mapping = to_mapping(model.task)
-    change_decoding(mapping, config.decoding, model.classes)
-    task: Task = from_mapping(Task, mapping, where=f"the decoding of the model {model.name}")
-    return replace(model, task=task, tiling=config.tiling, flips=config.flips, blocks=config.blocks)
+    return configure_model(model, config, OF_MODEL)
 
 
 def _describe(config: PredictConfig, model: Model, threads: int) -> dict[str, Any]:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 REPORT: Final = "conversion.csv"
 """File in the model folder that says what became of each tensor."""
-_COUNTER: Final = ".num_batches_tracked"
 
 
 def convert_weights(source: Path, out: Path, *, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -72,12 +71,11 @@ def convert_weights(source: Path, out: Path, *, classes: tuple[str, ...]) -> tup
     )
     network = task.network()
     report = load_matching(network, published.state)
-    lacking = [name for name in report.missing if not name.endswith(_COUNTER)]
-    if lacking or report.skipped:
+    if report.lacking or report.skipped:
         msg = (
-            f"{source}: {len(lacking)} tensors of {system} are missing, such as "
-            f"{listed(lacking) or 'none'}, and {len(report.skipped)} have another shape, such as "
-            f"{listed(report.skipped) or 'none'}. Give the whole state dict."
+            f"{source}: {len(report.lacking)} tensors of {system} are missing, such as "
+            f"{listed(report.lacking) or 'none'}, and {len(report.skipped)} have another shape, "
+            f"such as {listed(report.skipped) or 'none'}. Give the whole state dict."
         )
         raise CheckpointError(msg)
     provenance = {
