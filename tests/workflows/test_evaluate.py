@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image as PillowImage
+from tests.blobs import spot_model, spots
 
 from pancyte.data.records import Record, write_manifest
 from pancyte.errors import InputError, UsageError
@@ -19,6 +21,7 @@ from pancyte.inference.blocks import Blocks
 from pancyte.inference.tiles import Tiling
 from pancyte.io.label_files import write_labels
 from pancyte.metrics.errors import TRUE
+from pancyte.ops.labels import split_components
 from pancyte.tasks.flow import FlowTask
 from pancyte.types import ObjectTable, Segmentation
 from pancyte.viz.errors import COLORS
@@ -168,6 +171,21 @@ def test_pictures_of_one_name_are_refused_and_not_drawn_over_each_other(tmp_path
         evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "scores")
     config = EvaluateConfig(pictures=False)
     assert evaluate(tmp_path / "out", tmp_path / "truth", tmp_path / "plain", config).rows
+
+
+def test_names_that_differ_in_case_alone_are_refused_before_anything_is_drawn(tmp_path):
+    for name in ("a", "A"):
+        write_truth(tmp_path / "truth" / f"{name}.tif", ONE)
+        write_prediction(tmp_path / "out", name, ONE)
+    folders = tmp_path / "out", tmp_path / "truth"
+    if len(list(folders[1].iterdir())) == 1:
+        pytest.skip("the file system does not tell case")
+    for _ in range(2):
+        with pytest.raises(
+            UsageError, match=r"a\S*_errors.png: would be the picture of two images"
+        ):
+            evaluate(*folders, tmp_path / "scores")
+    assert not list(tmp_path.glob("scores/**/*.png"))
 
 
 def test_scores_beside_predictions_or_truth_can_be_made_again(folders):
@@ -440,12 +458,14 @@ def test_a_model_is_scored_with_the_settings_of_a_prediction(tmp_path, echo_mode
     write_four_channels(tmp_path / "images" / "a.tif")
     write_truth(tmp_path / "masks" / "a.tif", TWO)
     before = torch.get_num_threads()
-    try:
-        settings = {"channels": "0", "diameter": 9.0, "threads": before + 1}
-        result = evaluate("echo", tmp_path, config=EvaluateConfig(predict=settings))
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
+    settings = {"channels": "0", "diameter": 9.0, "threads": before + 1}
+    seen = []
+    config = EvaluateConfig(predict=settings)
+    result = evaluate(
+        "echo", tmp_path, config=config, report=lambda *_: seen.append(torch.get_num_threads())
+    )
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before  # whoever called this goes on as before
     assert result.summary.micro["f1"][0] == 1
     assert "a.tif: was told 9.0" in caplog.text
     assert result.document()["settings"]["predict"] == settings
@@ -463,6 +483,52 @@ def test_wrong_settings_of_the_model_are_named(tmp_path, echo_model, settings, m
     write_truth(tmp_path / "masks" / "a.tif", TWO)
     with pytest.raises(UsageError, match=message):
         evaluate("echo", tmp_path, config=EvaluateConfig(predict=settings))
+
+
+def test_a_model_that_is_loaded_is_scored_with_the_settings_too(tmp_path):
+    image = spots(radius=10)
+    (tmp_path / "images").mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", image)
+    write_truth(tmp_path / "masks" / "a.tif", split_components(image[None] > 0)[0])
+    model = dataclasses.replace(spot_model(), flips=4)
+    before, threads, flips = torch.get_num_threads(), [], []
+
+    class Spying(type(model)):
+        def segment(self, *arguments, **options):
+            threads.append(torch.get_num_threads())
+            flips.append(self.flips)
+            return super().segment(*arguments, **options)
+
+    model = Spying(**{f.name: getattr(model, f.name) for f in dataclasses.fields(model)})
+    found = {
+        name: evaluate(model, tmp_path, config=EvaluateConfig(predict=settings)).summary.micro
+        for name, settings in {
+            "own": {},
+            "decoding": {"decoding": {"min_size": 100_000}},
+            "flips": {"flips": 1, "threads": before + 1},
+        }.items()
+    }
+    assert found["own"]["recall"][0] == 1
+    assert found["decoding"]["recall"][0] == 0
+    assert flips == [4, 4, 1]
+    assert threads == [before, before, before + 1]
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (EvaluateConfig(device="cpu"), "device"),
+        (EvaluateConfig(predict={"device": "cpu"}), "predict.device"),
+        (EvaluateConfig(predict={"precision": "bfloat16"}), "predict.precision"),
+        (EvaluateConfig(predict={"model": "x"}), "predict.model"),
+    ],
+)
+def test_what_a_loaded_model_has_decided_is_refused(tmp_path, config, name):
+    write_truth(tmp_path / "images" / "a.tif", TWO)
+    write_truth(tmp_path / "masks" / "a.tif", TWO)
+    with pytest.raises(UsageError, match=f"^{name}: the model spots is loaded already"):
+        evaluate(spot_model(), tmp_path, config=config)
 
 
 def test_a_model_without_images_is_refused(tmp_path, echo_model):

@@ -25,16 +25,31 @@ PICTURES: Final = "errors"
 
 
 class ErrorNames:
-    """Names the pictures of all images, each of them once."""
+    """Names the pictures of all images, each of them once.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder
+        Of the scores.
+    stems
+        Path of each image without its suffix.
+
+    Raises
+    ------
+    UsageError
+        Two of them are the same, but for the case of letters.
+    """
+
+    def __init__(self, folder: Path, stems: Sequence[Path]) -> None:
         self._folder = folder / PICTURES
-        self._planned: dict[Path, dict[str, Path]] = {}
+        self._stems = stems
+        self._planned: dict[tuple[Path, tuple[str, ...]], dict[str, Path]] = {}
         self._taken: set[str] = set()
+        _take(stems, set())
 
-    def check(self, stems: Iterable[Path], classes: Sequence[str]) -> None:
+    def plan_all(self, classes: Sequence[str]) -> None:
         """Name the pictures of all images, of the same classes each; see :meth:`plan`."""
-        for stem in stems:
+        for stem in self._stems:
             self.plan(stem, classes)
 
     def plan(self, stem: Path, classes: Sequence[str]) -> dict[str, Path]:
@@ -45,21 +60,28 @@ class ErrorNames:
         UsageError
             A picture of another image has that name.
         """
-        if stem in self._planned:
-            return self._planned[stem]
-        names = [path.with_name(path.name + ERRORS_SUFFIX) for path in class_stems(stem, classes)]
-        for name in names:
-            folded = name.as_posix().casefold()
-            if folded in self._taken:
-                msg = (
-                    f"{name}: would be the picture of two images or classes. Rename one of the "
-                    "images, or leave pictures out with --set pictures=false."
-                )
-                raise UsageError(msg)
-            self._taken.add(folded)
-        paths = [self._folder / name for name in names]
-        self._planned[stem] = dict(zip(classes, paths, strict=True))
-        return self._planned[stem]
+        key = stem, tuple(classes)
+        if key not in self._planned:
+            names = _take(class_stems(stem, classes), self._taken)
+            paths = [self._folder / name for name in names]
+            self._planned[key] = dict(zip(classes, paths, strict=True))
+        return self._planned[key]
+
+
+def _take(stems: Iterable[Path], taken: set[str]) -> list[Path]:
+    """Return the pictures of stems, and add them to those that are taken already."""
+    names = [path.with_name(path.name + ERRORS_SUFFIX) for path in stems]
+    for name in names:
+        # Letter case does not tell names apart, since it does not on every file system.
+        folded = name.as_posix().casefold()
+        if folded in taken:
+            msg = (
+                f"{name}: would be the picture of two images or classes. Rename one of the "
+                "images, or leave pictures out with --set pictures=false."
+            )
+            raise UsageError(msg)
+        taken.add(folded)
+    return names
 
 
 def draw_errors(

@@ -9,11 +9,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -28,18 +29,19 @@ from pancyte.io.label_files import read_labels
 from pancyte.metrics.matching import Matching, match
 from pancyte.metrics.summary import ImageMatching, summarize
 from pancyte.ops.labels import clear_border
-from pancyte.runtime import set_threads
+from pancyte.runtime import using_threads
 from pancyte.workflows.error_pictures import PICTURES, ErrorNames, draw_errors
 from pancyte.workflows.evaluation import FILES, EvaluateConfig, Evaluation
 from pancyte.workflows.outputs import unique_stems
 from pancyte.workflows.truth import Truth, find_truth, pair_predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pancyte.inference.model import Model
     from pancyte.types import BoolArray, IntArray
     from pancyte.workflows.outputs import Report
+    from pancyte.workflows.predict_config import PredictConfig
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -81,7 +83,8 @@ def evaluate(
     Raises
     ------
     UsageError
-        Scores would be overwritten, there is no such model, or the split is empty.
+        Scores would be overwritten, there is no such model, the split is empty, or the settings
+        ask for a device or precision of a model that is loaded already.
     InputError
         A prediction has no truth, or the reverse; sizes or classes differ; a file cannot be read.
         Nothing is scored then: a mean over what happened to be readable would mislead.
@@ -104,20 +107,20 @@ def evaluate(
         planes = (segment.segment(item) for item in found)
         items = list(found)
     stems = unique_stems([Path(item.name) for item in items])
-    names = ErrorNames(folder) if folder is not None and config.pictures else None
+    names = ErrorNames(folder, stems) if folder is not None and config.pictures else None
     if names is not None and segment is not None:
-        names.check(stems, segment.classes)  # before the first image is segmented
+        names.plan_all(segment.classes)  # before the first image is segmented
     rows: list[ImageMatching] = []
-    for done, (item, stem, image) in enumerate(zip(items, stems, planes, strict=True), start=1):
-        for plane in _annotated_planes(image, config):
-            matching = _match_plane(plane, config)
-            rows.append(ImageMatching(item.name, plane.label_class, matching))
-            if names is not None:
-                path = names.plan(stem, image.classes)[plane.label_class]
-                draw_errors(path, image.read_pixels(), plane.truth, plane.prediction)
-        _LOGGER.debug("%s: scored", item.name)
-        if report is not None:
-            report(done, len(items), item.name)
+    with nullcontext() if segment is None else segment.threads():
+        for done, (item, stem, image) in enumerate(zip(items, stems, planes, strict=True), start=1):
+            for plane in _annotated_planes(image, config):
+                rows.append(_score(item, plane, config))
+                if names is not None:
+                    path = names.plan(stem, image.classes)[plane.label_class]
+                    draw_errors(path, image.read_pixels(), plane.truth, plane.prediction)
+            _LOGGER.debug("%s: scored", item.name)
+            if report is not None:
+                report(done, len(items), item.name)
     if not rows:
         msg = f"{truth}: no class of any image was annotated, so there is nothing to score."
         raise InputError(msg)
@@ -156,6 +159,12 @@ class _Segmenter:
 
     classes: tuple[str, ...]
     segment: Callable[[Truth], _Planes]
+    threads: Callable[[], AbstractContextManager[object]]
+    """Lets torch use as many threads as are asked for, and afterwards as many as before."""
+
+
+def _score(item: Truth, plane: _Plane, config: EvaluateConfig) -> ImageMatching:
+    return ImageMatching(item.name, plane.label_class, _match_plane(plane, config))
 
 
 def _annotated_planes(planes: _Planes, config: EvaluateConfig) -> Iterator[_Plane]:
@@ -236,7 +245,7 @@ def _read_pair(path: Path, item: Truth) -> _Planes:
 def _segmenter(predictions: Path | str | Model, config: EvaluateConfig) -> _Segmenter | None:
     """Return what segments an image with the model; None where it is predictions on disk."""
     if not isinstance(predictions, Path | str):
-        return _segmenter_of(predictions, config.predict)
+        return _segmenter_of_loaded(predictions, config)
     path = Path(predictions)
     if path.exists() and not (path / MANIFEST_NAME).exists():
         if config.predict or config.device != "auto":
@@ -262,21 +271,40 @@ def _segmenter(predictions: Path | str | Model, config: EvaluateConfig) -> _Segm
         ) from error
     mapping["model"] = str(folder.absolute())
     settings = from_mapping(PredictConfig, mapping, where="predict")
-    set_threads(settings.threads)
-    return _segmenter_of(load_model(settings), mapping)
+    threads = partial(using_threads, settings.threads)
+    return _segmenter_of(load_model(settings), settings, threads)
 
 
-def _segmenter_of(model: Model, settings: Mapping[str, Any]) -> _Segmenter:
-    from pancyte.workflows.predict import PredictConfig, segment_file  # noqa: PLC0415 - loads torch
+def _segmenter_of_loaded(model: Model, config: EvaluateConfig) -> _Segmenter:
+    """Return what segments with a model that is loaded, and with the settings that are named."""
+    from pancyte.workflows.decoding import configure_model  # noqa: PLC0415 - loads torch
+    from pancyte.workflows.predict_config import PredictConfig  # noqa: PLC0415
 
-    config = from_mapping(PredictConfig, settings, where="predict")
+    named = config.predict
+    decided = [name for name in ("device", "precision", "model") if name in named]
+    if config.device != "auto" or decided:
+        name = f"predict.{decided[0]}" if decided else "device"
+        msg = (
+            f"{name}: the model {model.name} is loaded already, which decides that. Leave it out, "
+            "or give the name or the folder of the model."
+        )
+        raise UsageError(msg)
+    settings = from_mapping(PredictConfig, named, where="predict")
+    threads = partial(using_threads, settings.threads) if "threads" in named else nullcontext
+    return _segmenter_of(configure_model(model, settings, named), settings, threads)
+
+
+def _segmenter_of(
+    model: Model, config: PredictConfig, threads: Callable[[], AbstractContextManager[object]]
+) -> _Segmenter:
+    from pancyte.workflows.predict import segment_file  # noqa: PLC0415 - loads torch
 
     def segment(item: Truth) -> _Planes:
         read, found = segment_file(item.record.image, model, config, name=item.name)
         truth, valid = read_targets(item.record, model.classes, found.labels.shape[1:])
         return _Planes(model.classes, truth, found.labels, valid, lambda: read.image.pixels)
 
-    return _Segmenter(model.classes, segment)
+    return _Segmenter(model.classes, segment, threads)
 
 
 def _check_images(found: Sequence[Truth]) -> None:

@@ -55,9 +55,10 @@ class EvaluateConfig:
     masks_subdir: str = ""
     """Folder of any depth inside the folder of labels that holds the truth."""
     device: str = "auto"
-    """Where a model runs; predictions on disk need none."""
+    """Where a model runs; predictions on disk need none, and a model that is loaded has one."""
     predict: Mapping[str, Any] = field(default_factory=dict)
-    """Settings that a model predicts with, those of ``pancyte predict``, such as ``diameter``."""
+    """Settings that a model predicts with, those of ``pancyte predict``, such as ``diameter``. A
+    model that is loaded keeps its own tiling, flips, blocks and decoding where none is named."""
     seed: int = 0
     """Of the bootstrap draws behind the intervals."""
     pictures: bool = True
