@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from pancyte.errors import CheckpointError
 from pancyte.io.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -39,11 +40,14 @@ def test_save_checkpoint_can_store_half_and_loads_float32(folder):
     assert weights["norm.count"] == 7
 
 
-def test_save_checkpoint_refuses_weights_beyond_half(tmp_path):
-    weights = {"w": np.array([1e6], np.float32)}
-    with pytest.raises(ValueError, match=r"below 65504 for float16, but w reaches 1000000"):
-        save_checkpoint(tmp_path, Checkpoint({}, weights), half=True)
-    assert list(tmp_path.iterdir()) == []
+def test_weights_beyond_half_keep_their_precision(tmp_path):
+    weights = {"variance": np.array([67223.8, 1.1], np.float32), "w": np.ones(4, np.float32)}
+    save_checkpoint(tmp_path, Checkpoint({}, weights), half=True)
+    stored = safetensors.numpy.load_file(tmp_path / "weights.safetensors")
+    assert (stored["variance"].dtype, stored["w"].dtype) == (np.float32, np.float16)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.manifest["weights_precision"] == "float16"
+    np.testing.assert_array_equal(loaded.weights["variance"], weights["variance"])
 
 
 def test_load_checkpoint_detects_every_changed_byte(folder):

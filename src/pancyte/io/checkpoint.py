@@ -57,17 +57,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False)
         manifest.
     half
         Whether float32 weights are stored as float16, at half the size. They are float32 again
-        when they are loaded.
+        when they are loaded. Arrays with a number too large for float16, such as the variances that
+        a batch norm has seen, stay as they are.
 
     Raises
     ------
-    ValueError
-        A weight is too large for float16.
     ResourceError
         The disk is full.
     """
     weights = {
-        name: _stored(name, np.asarray(array, order="C"), half=half)
+        name: _stored(np.asarray(array, order="C"), half=half)
         for name, array in checkpoint.weights.items()
     }
     weights |= {
@@ -89,15 +88,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, *, half: bool = False)
     )
 
 
-def _stored(name: str, array: npt.NDArray[Any], *, half: bool) -> npt.NDArray[Any]:
+def _stored(array: npt.NDArray[Any], *, half: bool) -> npt.NDArray[Any]:
     if not half or array.dtype != np.float32:
         return array
     with np.errstate(over="ignore"):
         short = array.astype(np.float16)
-    if np.isfinite(array).all() and not np.isfinite(short).all():
-        msg = f"Expected weights below 65504 for float16, but {name} reaches {np.abs(array).max()}"
-        raise ValueError(msg)
-    return short
+    return short if (np.isfinite(short) == np.isfinite(array)).all() else array
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
