@@ -207,6 +207,15 @@ def test_log_loss_is_the_mean_of_logarithms():
     assert log_loss([], []) == 0.0
 
 
+def test_log_loss_lets_each_image_count_as_one():
+    scores, correct = [0.9] * 98 + [0.5, 0.2], [True] * 99 + [False]
+    groups = np.array([7] * 98 + [2, 9])
+    found = log_loss(scores, correct, groups)
+    assert found == pytest.approx(-(np.log(0.9) + np.log(0.5) + np.log(0.8)) / 3)
+    with pytest.raises(ValueError, match="Expected a group for each of 100 objects, but got 99"):
+        log_loss(scores, correct, groups[1:])
+
+
 @pytest.mark.parametrize(("groups", "folds"), [(np.zeros(4, int), 5), (np.arange(4), 1)])
 def test_cross_validation_needs_two_groups_and_folds(groups, folds):
     with pytest.raises(ValueError, match="Expected two or more groups and folds"):

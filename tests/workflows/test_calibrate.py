@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from tests.blobs import spot_model
 
 from pancyte.cli.exits import run
@@ -16,10 +17,12 @@ from pancyte.data.records import Record, read_manifest, select_split, write_mani
 from pancyte.errors import CheckpointError, InputError, UsageError
 from pancyte.io.checkpoint import copy_checkpoint, load_checkpoint, save_checkpoint
 from pancyte.io.tables import read_csv, read_json
+from pancyte.metrics.calibration import log_loss
+from pancyte.ops.calibration import Calibration
 from pancyte.ops.familiarity import Familiarity
 from pancyte.workflows import calibrate as workflow
 from pancyte.workflows.calibrate import calibrate, calibrate_model, calibrate_trained
-from pancyte.workflows.calibration import FILES, CalibrateConfig
+from pancyte.workflows.calibration import FILES, CalibrateConfig, Calibrated
 from pancyte.workflows.calibration_data import find_images
 from pancyte.workflows.familiarity import looks_of
 from pancyte.workflows.interruption import Interrupted
@@ -140,6 +143,60 @@ def test_a_calibration_writes_what_it_measured(calibrated):
     assert float(choices["kept"][0]) == 1.0
     assert (out / "reliability.png").read_bytes().startswith(b"\x89PNG")
     assert found.text().startswith(f"{len(found.scores)} objects of 14 images")
+
+
+def test_a_choice_that_leaves_nothing_has_no_precision():
+    calibration = Calibration(intercept=0.0, weights={}, limits={}, objects=2, images=2)
+    scores, correct = np.array([0.3, 0.6]), np.array([False, True])
+    found = Calibrated(calibration, None, scores, correct, num_true=2, bins=5)
+    choices = found.choices()
+    assert choices["precision"][:7] == [0.5] * 4 + [1.0] * 3
+    assert np.isnan(choices["precision"][7:]).all()
+    assert choices["recall"][7:] == choices["f1"][7:] == choices["kept"][7:] == [0.0] * 3
+    assert "     0.90    0%        nan   0.000  0.000" in found.text()
+    without = replace(found, num_true=0, correct=np.zeros(2, bool)).choices()
+    assert np.isnan(without["recall"]).all()
+    assert without["f1"][0] == 0.0
+    assert np.isnan(without["f1"][9])
+
+
+def test_as_many_threads_as_are_asked_for_and_afterwards_as_before(
+    plain, manifest, tmp_path, monkeypatch
+):
+    before, seen = torch.get_num_threads(), []
+
+    def look(*_, **__):
+        seen.append(torch.get_num_threads())
+        raise InputError("enough")
+
+    monkeypatch.setattr(workflow, "calibrate_model", look)
+    with pytest.raises(InputError, match="enough"):
+        calibrate(plain, manifest, tmp_path, replace(SETTINGS, threads=before + 1))
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+
+
+def test_each_image_counts_as_one_where_the_penalty_is_chosen(monkeypatch):
+    generator = np.random.default_rng(0)
+
+    def image(number, count, share):
+        right = generator.random(count) < share
+        features = {"foreground": right + generator.normal(0, 1, count)}
+        group, classes = str(number), np.repeat("object", count)
+        return workflow._Seen(group, features, classes, right, int(right.sum()), None)
+
+    seen = [image(k, 2000 if k == 0 else 8, 0.6) for k in range(6)]
+    groups = []
+
+    def spy(scores, correct, of):
+        groups.append(of)
+        return log_loss(scores, correct, of)
+
+    monkeypatch.setattr(workflow, "log_loss", spy)
+    workflow._fit(seen, replace(SETTINGS, folds=3))
+    for found in groups:
+        np.testing.assert_array_equal(np.unique(found, return_counts=True)[1], [2000] + [8] * 5)
+    assert len(groups) == 5
 
 
 def test_images_of_the_kind_it_was_calibrated_on_are_known(calibrated, manifest):

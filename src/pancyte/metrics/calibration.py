@@ -197,10 +197,8 @@ def fit_calibration(
     spread[spread < 1e-9] = np.inf  # what never varies says nothing
     one_hot = [(classes == kind).astype(np.float64) for kind in kinds] if len(kinds) > 1 else []
     design = np.column_stack([np.ones(len(right)), (raw - mean) / spread, *one_hot])
-    _, group, counts = np.unique(
-        np.arange(len(right)) if groups is None else groups, return_inverse=True, return_counts=True
-    )
-    solution = _logistic_regression(design, _platt_targets(right), 1 / counts[group], penalty)
+    shares = _shares(groups, len(right))
+    solution = _logistic_regression(design, _platt_targets(right), shares, penalty)
     weights = solution[1 : 1 + len(names)] / spread
     offsets = solution[1 + len(names) :]
     return Calibration(
@@ -278,8 +276,27 @@ def cross_validated_scores(
     return scores
 
 
-def log_loss(scores: npt.ArrayLike, correct: npt.ArrayLike) -> float:
+def log_loss(
+    scores: npt.ArrayLike,
+    correct: npt.ArrayLike,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> float:
     """Return the mean surprise about what became of objects: that of a sure and wrong score is 14.
+
+    Parameters
+    ----------
+    scores
+        (n,) 0 to 1.
+    correct
+        (n,) whether each object is right.
+    groups
+        (n,) number of the image, or of the group of images, that each object is from. The objects
+        of a group count together as one; None lets each object count as one.
+
+    Raises
+    ------
+    ValueError
+        The lengths differ, or a score lies outside of 0 to 1.
 
     Examples
     --------
@@ -288,7 +305,9 @@ def log_loss(scores: npt.ArrayLike, correct: npt.ArrayLike) -> float:
     """
     values, right = _check(scores, correct, 1)
     chance = np.clip(np.where(right > 0, values, 1 - values), 1e-6, 1.0)
-    return float(-np.log(chance).mean()) if len(chance) else 0.0
+    if not len(chance):
+        return 0.0
+    return float(np.average(-np.log(chance), weights=_shares(groups, len(chance))))
 
 
 def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Array, Array]:
@@ -302,6 +321,17 @@ def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Ar
         msg = f"Expected scores in 0 to 1, but got {values.min():g} to {values.max():g}"
         raise ValueError(msg)
     return values, right
+
+
+def _shares(groups: npt.NDArray[np.int64] | None, count: int) -> Array:
+    """Return what each object counts, so that the objects of a group count together as one."""
+    if groups is None:
+        return np.ones(count)
+    if len(groups) != count:
+        raise ValueError(f"Expected a group for each of {count} objects, but got {len(groups)}")
+    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    shares: Array = 1 / counts[group]
+    return shares
 
 
 def _median_of_known(values: Array) -> float:

@@ -33,6 +33,7 @@ from pancyte.metrics.calibration import (
 from pancyte.metrics.matching import matched_pairs
 from pancyte.ops.calibration import has_evidence, object_features
 from pancyte.ops.overlap import overlap_table
+from pancyte.runtime import using_threads
 from pancyte.workflows.calibration import FILES, CalibrateConfig, Calibrated
 from pancyte.workflows.calibration_data import describe_sources, find_images
 from pancyte.workflows.familiarity import Looks, fit_looks, looks_of
@@ -107,12 +108,11 @@ def calibrate(
     _check_overwriting(out, overwrite=overwrite)
     check_folder(out)
     folder = find_model(model)
-    settings = PredictConfig(
-        model=str(folder.absolute()), device=config.device, threads=config.threads, min_score=0.0
-    )
-    loaded = load_model(settings)
-    truth, known = find_images(Path(data), config)
-    found = calibrate_model(loaded, truth, known, config, report=report)
+    settings = PredictConfig(model=str(folder.absolute()), device=config.device, min_score=0.0)
+    with using_threads(config.threads):
+        loaded = load_model(settings)
+        truth, known = find_images(Path(data), config)
+        found = calibrate_model(loaded, truth, known, config, report=report)
     _store(folder, out, found)
     found.write(out, {**describe_sources(loaded, truth, known), "settings": to_mapping(config)})
     return found
@@ -301,7 +301,11 @@ def _valid(labels: IntArray, valid: BoolArray | None) -> IntArray:
 def _fit(
     seen: Sequence[_Seen], config: CalibrateConfig
 ) -> tuple[Calibration, npt.NDArray[np.float64]]:
-    """Return the calibration on all images, and the scores of each with it left out."""
+    """Return the calibration on all images, and the scores of each with it left out.
+
+    The penalty is the one whose scores of left-out images surprise least, each image counting as
+    one, as it does in the fit.
+    """
     names = list(seen[0].features) if seen else []
     features = {name: np.concatenate([image.features[name] for image in seen]) for name in names}
     count = len(next(iter(features.values()), ()))
@@ -325,7 +329,7 @@ def _fit(
         )
         for penalty in _PENALTIES
     }
-    penalty = min(trials, key=lambda value: log_loss(trials[value], correct))
+    penalty = min(trials, key=lambda value: log_loss(trials[value], correct, groups))
     scores = trials[penalty]
     fitted = replace(
         fit_calibration(features, classes, correct, groups, penalty=penalty),

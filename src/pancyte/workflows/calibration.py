@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,7 +86,11 @@ class Calibrated:
 
     @property
     def error(self) -> float:
-        """Expected calibration error of the left-out images, with bins of equal width."""
+        """Expected calibration error of the left-out images, with bins of equal width.
+
+        By the same scores the penalty of the fit was chosen, of a few, so that new images may show
+        a slightly larger one. Each object counts as one.
+        """
         return expected_calibration_error(self.scores, self.correct, bins=self.bins)
 
     def text(self) -> str:
@@ -108,15 +113,19 @@ class Calibrated:
         return "\n".join(lines)
 
     def choices(self) -> dict[str, list[float]]:
-        """Return what each ``min_score`` would leave of the objects, all images together."""
+        """Return what each ``min_score`` would leave of the objects, all images together.
+
+        A ratio of nothing is NaN: the precision where no object is left, the recall and the share
+        where there is none.
+        """
         rows = []
         for level in np.arange(0.0, 0.91, 0.1).round(2).tolist():
             kept = self.scores >= level
             right = int(self.correct[kept].sum())
             count = int(kept.sum())
-            f1 = 2 * right / max(count + self.num_true, 1)
-            share = count / max(len(kept), 1)
-            rows.append((level, share, right / max(count, 1), right / max(self.num_true, 1), f1))
+            parts = [(count, len(kept)), (right, count), (right, self.num_true)]
+            parts.append((2 * right, count + self.num_true))
+            rows.append((level, *(a / b if b else math.nan for a, b in parts)))
         names = ("min_score", "kept", "precision", "recall", "f1")
         return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
