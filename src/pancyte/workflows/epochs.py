@@ -200,9 +200,10 @@ def _validate(run: Run) -> None:
 
 
 def finish(run: Run) -> None:
-    """Mark the run as complete and test its best model; whatever the test says, it has ended.
+    """Calibrate the best model, mark the run as complete, and test that model.
 
-    Without any validation its last model is its best.
+    Whatever calibration and test say, the run has ended. Without any validation its last model is
+    its best, and is not calibrated.
     """
     folder = run.config.out
     best = folder / "checkpoints" / "best"

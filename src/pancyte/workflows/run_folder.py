@@ -11,6 +11,8 @@
     checkpoints/best   the model with the best validation score
     checkpoints/epoch_N   model and state after epoch N, where save_every asks for them, and in
                        best what was the best until then
+    calibration/       how far the scores of the best model hold, where the validation has objects
+                       enough to make them probabilities
     test/              scores of the best model on the test split, where there is one
     COMPLETE           there when the training has run to its end
 """
