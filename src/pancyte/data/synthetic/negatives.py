@@ -53,21 +53,9 @@ class Negative:
 
 
 def draw_negative(settings: Negative, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
-    """Draw an image without objects.
+    """Draw an image without objects: the labels are all 0.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (C, Y, X)
-        With one or three channels.
-    labels : IntArray of shape (Y, X)
-        All 0.
+    The image has three channels with ``color``, else one.
     """
     labels = np.zeros(settings.shape, dtype=np.int32)
     height, width = (max(16, math.ceil(side / settings.magnification)) for side in settings.shape)

@@ -21,8 +21,9 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 
 from pancyte.data.synthetic.camera import camera, per_object, texture, uneven_light
-from pancyte.data.synthetic.outlines import SMALLEST, crowd, star
+from pancyte.data.synthetic.outlines import crowd, star
 from pancyte.data.synthetic.ranges import check_ranges
+from pancyte.data.synthetic.scene import SMALLEST
 from pancyte.ops.ids import map_ids
 from pancyte.ops.labels import boundaries, fill_holes, keep_largest_component, remove_small
 from pancyte.params import params

@@ -1,7 +1,8 @@
 """Outlines of blobs: star-shaped curves, alone and in a crowd in which neighbors share borders.
 
-Cells with nuclei are drawn with these, to the bit as those of docs/results/multi-class.md; all
-other scenes use :mod:`territory`, which also knows elongated, branched and bent cells.
+Cells with nuclei are drawn with these, to the bit as those of docs/results/multi-class.md; other
+scenes of cells use :mod:`territory`, which also knows elongated, branched and bent ones, and
+bacteria :mod:`bodies`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
+from pancyte.data.synthetic.scene import SMALLEST
 from pancyte.ops.labels import fill_holes, keep_largest_component, remove_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pancyte.types import IntArray
-
-SMALLEST: Final = 15
-"""Pixels below which a piece that the border cuts off is dropped."""
 
 _WAVES: Final = 4
 # Centers of cells are this far apart at least, and cells this much larger before neighbors part

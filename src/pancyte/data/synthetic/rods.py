@@ -67,22 +67,9 @@ class Rods:
 def draw_rods(
     settings: Rods, generator: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8 | np.uint16], IntArray]:
-    """Draw an image of bacteria, and its truth.
+    """Draw an image of bacteria, of as many bits as the settings say, and its truth.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-        As ``bits`` says.
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component. A filament that another one crosses is two objects, as what
-        lies below cannot be followed.
+    A filament that another one crosses is two objects, as what lies below cannot be followed.
 
     Examples
     --------

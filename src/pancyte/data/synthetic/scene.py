@@ -1,24 +1,27 @@
-"""What all generated scenes have: a field of view, and how large and how many its objects are.
+"""What scenes of blobs have: a field of view, and how large and how many its objects are.
 
-A scene is made larger than the image by a diameter on each side and then cut, so that objects at
-the border are cut there, as a field of view cuts them.
+Bacteria, cells with nuclei and images without objects have settings of their own. A scene is made
+larger than the image by a diameter on each side and then cut, so that objects at the border are cut
+there, as a field of view cuts them.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pancyte.data.synthetic.outlines import SMALLEST
 from pancyte.data.synthetic.ranges import check_ranges
 from pancyte.ops.labels import fill_holes, keep_largest_component, make_consecutive, remove_small
 from pancyte.params import params
 
 if TYPE_CHECKING:
     from pancyte.types import IntArray
+
+SMALLEST: Final = 15
+"""Pixels below which a piece that the border cuts off is dropped."""
 
 # Of the square about a circle, the circle.
 _CIRCLE = 0.785
@@ -35,7 +38,7 @@ class Scene:
     spread: float = 0.2
     """Standard deviation of the natural logarithm of the diameter, 0 to 0.6."""
     cover: float = 0.3
-    """Part of the image (of a section, of its tissue) that objects cover, about, 0 to 1."""
+    """Part of the image (of a section, of its epithelium) that objects cover, about, 0 to 1."""
 
     def __post_init__(self) -> None:
         check_ranges(

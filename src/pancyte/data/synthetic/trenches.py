@@ -86,21 +86,7 @@ class Device(NamedTuple):
 def draw_trenches(
     settings: Trenches, generator: Generator
 ) -> tuple[npt.NDArray[np.uint8 | np.uint16], IntArray]:
-    """Draw an image of a mother machine, and its truth.
-
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-        As ``bits`` says.
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component.
+    """Draw an image of a mother machine, of as many bits as the settings say, and its truth.
 
     Examples
     --------
