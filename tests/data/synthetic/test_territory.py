@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -89,10 +90,32 @@ def test_noise_has_its_shape_and_is_smooth(grain, seed):
     noise = smooth_noise((70, 50), grain, rng(seed))
 
     assert noise.shape == (70, 50)
-    assert np.abs(np.diff(noise, axis=0)).mean() < 2.5 / grain
+    assert 0 < np.abs(np.diff(noise, axis=0)).mean() < 2.5 / grain
 
 
-def test_a_bend_has_the_height_that_is_asked_for():
-    along = draw_bend((300, 300), grain=4.0, height=3.0, generator=rng())
+@settings(max_examples=20, deadline=None)
+@given(grain=st.floats(0.7, 8), seed=SEEDS)
+def test_noise_of_small_grains_is_normalized(grain, seed):
+    noise = smooth_noise((256, 256), grain, rng(seed))
+
+    assert abs(noise.mean()) < 0.01 * grain
+    assert_allclose(noise.std(), 1.0, atol=0.03 + 0.01 * grain)
+
+
+@pytest.mark.parametrize("grain", [30.0, 100.0])
+def test_windows_of_coarse_noise_differ_as_those_of_a_large_field(grain):
+    windows = np.array([smooth_noise((64, 64), grain, rng(seed)) for seed in range(60)])
+    means = windows.mean(axis=(1, 2))
+
+    assert abs(means.mean()) < 0.3
+    assert means.std() > 0.3
+    assert 0.1 < windows.std(axis=(1, 2)).mean() < 0.95
+    assert 0.7 < np.sqrt((windows**2).mean()) < 1.1
+
+
+@pytest.mark.parametrize("grain", [1.0, 4.0, 12.0])
+def test_a_bend_has_the_height_that_is_asked_for(grain):
+    along = draw_bend((300, 300), grain=grain, height=3.0, generator=rng())
     for axis in along:
         assert_allclose(axis.std(), 3.0, rtol=0.15)
+    assert (along[0] != along[1]).any()

@@ -42,13 +42,13 @@ def clouds(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
 
 def landscape(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
     """Draw ridges behind each other under a sky."""
-    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    y = np.arange(shape[0], dtype=np.float64)[:, None]
     light = 0.8 + 0.2 * fractal(shape, generator, slope=1.5)
     levels = int(generator.integers(2, 6))
     for level in range(levels):
         ridge = shape[0] * ((level + 1) / (levels + 1))
         line = fractal((8, shape[1]), generator, slope=1.3)[4]
-        hidden = y > ridge + shape[0] * 0.3 * (line[None] - 0.5) + 0.0 * x
+        hidden = y > ridge + shape[0] * 0.3 * (line[None] - 0.5)
         ground = fractal(shape, generator, slope=generator.uniform(0.6, 1.6))
         tone = generator.uniform(0.1, 0.7)
         light = np.where(hidden, tone + 0.35 * (ground - 0.5), light)
@@ -109,9 +109,9 @@ def grating(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
 
 def wood(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
     """Draw the grain of wood or marble: contours of a stretched landscape."""
-    y, x = _turned(shape, generator)
+    y, _ = _turned(shape, generator)
     stretched = y + generator.uniform(3.0, 30.0) * smooth_noise(shape, 50.0, generator)
-    rings = np.sin(2.0 * math.pi * stretched / generator.uniform(6.0, 40.0) + 0.0 * x)
+    rings = np.sin(2.0 * math.pi * stretched / generator.uniform(6.0, 40.0))
     fibers = gaussian_filter(generator.standard_normal(shape), (0.6, 8.0)) * 4.0
     return np.maximum(1.0 + 0.25 * rings + 0.1 * fibers, 0.0)
 

@@ -169,7 +169,7 @@ def lattice(
 def draw_bend(
     shape: tuple[int, int], *, grain: float, height: float, generator: np.random.Generator
 ) -> tuple[Plane, Plane]:
-    """Return displacements along y and x: smooth, of standard deviation ``height`` pixels."""
+    """Return displacements along y and x in pixels: ``height`` times :func:`smooth_noise`."""
     return (
         height * smooth_noise(shape, grain, generator),
         height * smooth_noise(shape, grain, generator),
@@ -177,9 +177,12 @@ def draw_bend(
 
 
 def smooth_noise(shape: tuple[int, int], grain: float, generator: np.random.Generator) -> Plane:
-    """Return smooth noise of mean 0 and standard deviation 1, ``grain`` pixels large.
+    """Return a window of smooth noise of mean 0 and standard deviation 1, ``grain`` pixels large.
 
-    Coarse noise is made small and enlarged linearly, so its cost does not grow with the grain.
+    These are the mean and the deviation of a large field. A window of a few grains has another mean
+    and varies less, so that what is drawn above some level fills one image and is missing in
+    another, as it does when a microscope looks here and there. Coarse noise is made small and
+    enlarged linearly, so its cost does not grow with the grain.
     """
     step = max(1, int(grain / 2.0))
     small = (shape[0] // step + 3, shape[1] // step + 3)
