@@ -21,7 +21,8 @@ def test_a_rod_has_the_area_of_a_capsule(angle, length, radius, bend):
 
     expected = np.pi * radius**2 + 2 * radius * max(length - 2 * radius, 0)
     rim = 2 * np.pi * radius + 2 * (length - 2 * radius)
-    assert abs(area - expected) < 0.35 * rim
+    # A rod along the grid whose rim runs through the middles of pixels misses half of each.
+    assert abs(area - expected) < 0.5 * rim
     np.testing.assert_allclose(body.spine.mean(axis=0), CENTER)
 
 

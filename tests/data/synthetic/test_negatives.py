@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from pancyte.data.synthetic.negatives import SUBJECTS, Negative, draw_negative
+
+
+def rng(seed):
+    return np.random.default_rng(seed)
 
 
 @pytest.mark.parametrize("color", [False, True])
@@ -43,6 +49,18 @@ def test_most_noise_has_no_places():
         near = np.abs(plane[4:] - plane[:-4]).mean()
         rough.append(np.abs(plane[24:] - plane[:-24]).mean() / max(near, 1e-9))
     assert 0.8 < np.median(rough) < 1.25
+
+
+def test_another_seed_writes_other_words():
+    def ink(seed):
+        image, _ = draw_negative(Negative(shape=(128, 128), subject="writing"), rng(seed))
+        plane = image[0].astype(float)
+        return np.abs(plane - np.median(plane)) > 0.4 * np.ptp(plane)
+
+    written = [ink(seed) for seed in range(8)]
+    both = [np.count_nonzero(a & b) for a, b in combinations(written, 2)]
+    either = [np.count_nonzero(a | b) for a, b in combinations(written, 2)]
+    assert sum(both) < 0.3 * sum(either)
 
 
 def test_writing_is_magnified():

@@ -70,7 +70,7 @@ def test_the_same_seed_gives_the_same_image():
 
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
-    assert (first[0] != other[0]).any()
+    assert ((first[1] > 0) != (other[1] > 0)).mean() > 0.02
 
 
 def test_an_empty_trench_has_no_cells():
