@@ -28,15 +28,16 @@ import tifffile
 from PIL import Image as PillowImage
 
 from pancyte.data.records import TRAIN, VAL, Record, write_manifest
-from pancyte.data.synthetic.adherent import draw_adherent, draw_bright
+from pancyte.data.synthetic.adherent import draw_adherent, draw_quantitative, draw_stained
 from pancyte.data.synthetic.cells import draw_suspension, draw_yeast
 from pancyte.data.synthetic.choices import (
     any_adherent,
-    any_bright,
     any_histology,
     any_membranes,
     any_negative,
     any_nuclei,
+    any_quantitative,
+    any_stained,
     any_suspension,
     any_yeast,
 )
@@ -105,10 +106,6 @@ def adherent(contrast: str) -> Callable[[Shape, np.random.Generator], Drawn]:
     return partial(scene, partial(any_adherent, contrast=contrast), draw_adherent)
 
 
-def bright(*, quantitative: bool) -> Callable[[Shape, np.random.Generator], Drawn]:
-    return partial(scene, partial(any_bright, quantitative=quantitative), draw_bright)
-
-
 def nuclei(where: str) -> Callable[[Shape, np.random.Generator], Drawn]:
     return partial(scene, partial(any_nuclei, place=where), draw_hard_nuclei)
 
@@ -143,8 +140,8 @@ KINDS = (
     Kind("adherent-phase", 21, adherent("phase")),
     Kind("adherent-bright-field", 11, adherent("brightfield")),
     Kind("adherent-relief", 6, adherent("dic")),
-    Kind("quantitative-phase", 8, bright(quantitative=True)),
-    Kind("stained-cells", 15, bright(quantitative=False)),
+    Kind("quantitative-phase", 8, partial(scene, any_quantitative, draw_quantitative)),
+    Kind("stained-cells", 15, partial(scene, any_stained, draw_stained)),
     Kind("nuclei-culture", 9, nuclei("culture")),
     Kind("nuclei-clusters", 9, nuclei("clusters")),
     Kind("nuclei-tissue", 8, nuclei("tissue")),

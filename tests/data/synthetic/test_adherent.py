@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from pancyte.data.synthetic.adherent import (
     AdherentCells,
-    BrightCells,
+    QuantitativeCells,
+    StainedCells,
     draw_adherent,
-    draw_bright,
+    draw_quantitative,
+    draw_stained,
 )
 from pancyte.data.synthetic.optics import CONTRASTS
 from pancyte.data.synthetic.scene import Scene
@@ -43,11 +47,17 @@ def test_cells_are_seen_in_every_contrast(contrast):
 
 
 @pytest.mark.parametrize(
-    ("appearance", "channels"), [("quantitative", 1), ("stain", 1), ("stain-and-nuclei", 2)]
+    ("draw", "settings", "channels"),
+    [
+        (draw_quantitative, QuantitativeCells(), 1),
+        (draw_stained, StainedCells(), 1),
+        (draw_stained, StainedCells(nuclei=True), 2),
+    ],
+    ids=["quantitative", "stain", "stain-and-nuclei"],
 )
-def test_bright_cells_are_brighter_than_their_background(appearance, channels):
-    cells = BrightCells(scene=Scene(shape=(128, 128), diameter=30.0), appearance=appearance)
-    image, labels = draw_bright(cells, rng(2))
+def test_bright_cells_are_brighter_than_their_background(draw, settings, channels):
+    cells = replace(settings, scene=Scene(shape=(128, 128), diameter=30.0))
+    image, labels = draw(cells, rng(2))
 
     assert image.shape == (channels, 128, 128)
     for plane in image:

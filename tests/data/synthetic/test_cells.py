@@ -53,6 +53,15 @@ def test_buds_are_objects_beside_their_mothers(device):
     assert ((found > 6) & (found < 18)).any()
 
 
+@pytest.mark.parametrize("device", ["none", "traps", "walls"])
+def test_yeast_cover_what_they_shall_in_every_device(device):
+    for cover in (0.08, 0.35):
+        scene = Scene(shape=(200, 200), diameter=18.0, spread=0.05, cover=cover)
+        yeast = Yeast(scene=scene, device=device)
+        shares = [(draw_yeast(yeast, rng(seed))[1] > 0).mean() for seed in range(3)]
+        assert 0.6 < np.mean(shares) / cover < 1.5
+
+
 def test_cells_at_the_border_are_cut():
     cells = SuspensionCells(scene=Scene(shape=(100, 100), diameter=30.0, cover=0.6))
     touching = 0

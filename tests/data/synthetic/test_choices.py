@@ -11,22 +11,22 @@ from hypothesis import strategies as st
 from tests.strategies import SEEDS
 
 from pancyte.data.synthetic import choices
-from pancyte.data.synthetic.adherent import draw_adherent, draw_bright
+from pancyte.data.synthetic.adherent import draw_adherent, draw_quantitative, draw_stained
 from pancyte.data.synthetic.cells import draw_suspension, draw_yeast
 from pancyte.data.synthetic.histology import draw_histology
 from pancyte.data.synthetic.membranes import draw_membranes
 from pancyte.data.synthetic.negatives import Negative, draw_negative
 from pancyte.data.synthetic.nuclei import draw_hard_nuclei
-from pancyte.data.synthetic.outlines import SMALLEST
-from pancyte.ops.labels import keep_largest_component
+from pancyte.data.synthetic.scene import SMALLEST
+from pancyte.ops.labels import boundaries, keep_largest_component
 
 SCENES = {
     "membranes": (partial(choices.any_membranes, appearance="bright"), draw_membranes),
     "suspension": (partial(choices.any_suspension, contrast="brightfield"), draw_suspension),
     "yeast": (partial(choices.any_yeast, contrast="phase"), draw_yeast),
     "adherent": (partial(choices.any_adherent, contrast="dic"), draw_adherent),
-    "quantitative": (partial(choices.any_bright, quantitative=True), draw_bright),
-    "stained": (partial(choices.any_bright, quantitative=False), draw_bright),
+    "quantitative": (choices.any_quantitative, draw_quantitative),
+    "stained": (choices.any_stained, draw_stained),
     "nuclei": (partial(choices.any_nuclei, place="tissue"), draw_hard_nuclei),
     "histology": (choices.any_histology, draw_histology),
     "negative": (partial(choices.any_negative, subject="well"), draw_negative),
@@ -65,13 +65,16 @@ def test_the_same_seed_draws_the_same_image(choose, draw):
 
 
 @drawn_scenes
-def test_another_seed_draws_another_image(choose, draw):
-    scene = choose((64, 64), np.random.default_rng(5))
-    first, _ = draw(scene, np.random.default_rng(1))
-    second, _ = draw(scene, np.random.default_rng(2))
+def test_another_seed_draws_other_objects(choose, draw):
+    scene = choose((96, 96), np.random.default_rng(5))
+    _, first = draw(scene, np.random.default_rng(1))
+    _, second = draw(scene, np.random.default_rng(2))
 
-    assert first.shape[1:] == second.shape[1:]
-    assert first.shape != second.shape or (first != second).any()
+    if isinstance(scene, Negative):
+        assert not first.any()
+    else:
+        lines, others = boundaries(first), boundaries(second)
+        assert np.count_nonzero(lines & others) < 0.5 * np.count_nonzero(lines | others)
 
 
 @settings(max_examples=50)
@@ -82,11 +85,13 @@ def test_another_seed_draws_another_image(choose, draw):
     seed=SEEDS,
 )
 def test_an_image_shows_a_few_objects_and_not_too_many(side, least, ratio, seed):
-    shape, diameter = choices.any_scene(
-        (side, 200), np.random.default_rng(seed), least=least, most=ratio * least
+    generator = np.random.default_rng(seed)
+    scene = choices.any_scene(
+        (side, 200), generator, least=least, most=ratio * least, spread=(0.1, 0.3)
     )
 
-    assert least * (1 - 1e-9) <= diameter <= ratio * least * (1 + 1e-9)
-    for length in shape:
-        assert length <= min(512, 20 * diameter + 1)
-        assert length >= min(512, 4.5 * diameter - 1)
+    assert least * (1 - 1e-9) <= scene.diameter <= ratio * least * (1 + 1e-9)
+    assert 0.1 <= scene.spread <= 0.3
+    for length in scene.shape:
+        assert length <= min(512, 20 * scene.diameter + 1)
+        assert length >= min(512, 4.5 * scene.diameter - 1)

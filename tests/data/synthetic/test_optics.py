@@ -5,7 +5,16 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.ndimage import gaussian_filter
 
-from pancyte.data.synthetic.optics import CONTRASTS, expose, fluoresce, quantize, transmit
+from pancyte.data.synthetic.optics import (
+    CONTRASTS,
+    any_order,
+    expose,
+    fluoresce,
+    quantize,
+    record,
+    transmit,
+)
+from pancyte.data.synthetic.scene import Scene
 
 Y, X = np.mgrid[:96, :90]
 RADIUS = np.hypot(Y - 48, X - 45)
@@ -49,13 +58,48 @@ def test_a_clear_cell_is_seen_beside_the_focus_only():
     assert beside.std() > 1.5 * sharp.std()
 
 
-def test_exposure_adds_the_noise_that_is_asked_for():
-    light = np.broadcast_to(np.linspace(0.5, 1.0, 200)[None, None], (1, 200, 200))
-    for seed in range(6):
-        image = expose(light, rng(seed), noise=(0.05, 0.05), uneven=0.0).astype(float)
-        step = np.median(np.diff(image.mean(axis=1)[0])) * 199  # of the whole slope
-        noise = np.diff(image[0, ::2], axis=0).std() / np.sqrt(2.0)
-        assert 0.02 < noise / step < 0.1
+def test_exposure_adds_the_noise_that_is_asked_for_smoothed_or_not():
+    # Dark, nearly as bright as the brightest, which may be cut off, and a tenth of the brightest.
+    light = np.repeat([0.0, 0.8, 1.0], [60, 120, 20])[None, None] * np.ones((1, 200, 1))
+    beside = []
+    for seed in range(20):
+        image = expose(light, rng(seed), noise=(0.05, 0.05), uneven=0.0).astype(float)[0]
+        bright = image[:, 60:180]
+        noise = bright.std() / (np.median(bright) - np.median(image[:, :60])) * 0.8
+        # That of photons is a little less there than at the brightest.
+        assert 0.043 < noise < 0.052
+        beside.append(np.corrcoef(bright[1:].ravel(), bright[:-1].ravel())[0, 1])
+    assert any(alike > 0.3 for alike in beside)
+    assert any(abs(alike) < 0.05 for alike in beside)
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2])
+def test_a_recording_shows_the_field_of_view(channels):
+    scene = Scene(shape=(20, 30), diameter=10.0)
+    light = np.full(scene.larger, 9.0)  # what lies outside is much brighter
+    light[scene.window] = np.linspace(0.1, 1.0, 30)
+    light = light if channels is None else np.stack([light] * channels)
+    image = record(light, scene, rng(), noise=(1e-4, 1e-4), uneven=0.0).astype(float)
+
+    assert image.shape == (channels or 1, 20, 30)
+    assert_allclose(np.diff(image, axis=2).mean() * 29 / np.ptp(image), 1.0, rtol=0.05)
+
+
+def test_glare_is_cut_off():
+    scene = Scene(shape=(40, 50), diameter=10.0)
+    light = np.ones(scene.larger)
+    light[30, 30] = 50.0
+
+    def brightest(glare):
+        image = record(light, scene, rng(3), noise=(1e-6, 1e-6), uneven=0.0, glare=glare)
+        return image.astype(float).max() / np.median(image)
+
+    assert brightest(None) > 2 * brightest(1.2)
+
+
+def test_channels_come_in_any_order():
+    first = {any_order(np.zeros((2, 2)), np.ones((2, 2)), rng(seed))[0, 0, 0] for seed in range(9)}
+    assert first == {0.0, 1.0}
 
 
 def test_counts_are_of_8_or_16_bits():

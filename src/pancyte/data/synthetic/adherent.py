@@ -18,7 +18,14 @@ from scipy.ndimage import gaussian_filter
 
 from pancyte.data.synthetic.camera import per_object
 from pancyte.data.synthetic.cells import debris
-from pancyte.data.synthetic.optics import Contrast, Exposed, expose, fluoresce, transmit
+from pancyte.data.synthetic.optics import (
+    Contrast,
+    Exposed,
+    any_order,
+    fluoresce,
+    record,
+    transmit,
+)
 from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
@@ -34,7 +41,11 @@ from pancyte.params import params
 if TYPE_CHECKING:
     from pancyte.types import BoolArray, IntArray
 
-_NOISE = {"clear": (0.004, 0.06), "quantitative": (0.0015, 0.02), "stained": (0.005, 0.06)}
+_CLEAR = (0.004, 0.06)
+_QUANTITATIVE = (0.0015, 0.02)
+_STAINED = (0.005, 0.06)
+
+Form = Literal["spread", "spindle", "sheet"]
 
 
 @params
@@ -45,44 +56,38 @@ class AdherentCells:
     """The diameter is that of a cell in pixels."""
     contrast: Contrast = "phase"
     """Of the microscope."""
-    form: Literal["spread", "spindle", "sheet"] = "spread"
+    form: Form = "spread"
     """Irregular cells with processes, long thin ones, or cells that grow side by side."""
 
 
 @params
-class BrightCells:
-    """Cells brighter than the background: quantitative phase, or a stain of the cytoplasm."""
+class QuantitativeCells:
+    """Cells as bright as they are thick: quantitative phase."""
 
     scene: Scene = Scene(diameter=40.0, spread=0.25, cover=0.4)
     """The diameter is that of a cell in pixels."""
-    appearance: Literal["quantitative", "stain", "stain-and-nuclei"] = "stain"
-    """Thickness of the cell, a stain of the cytoplasm in one channel, or that and a stain of the
-    nuclei in a second one."""
-    form: Literal["spread", "spindle", "sheet"] = "spread"
+    form: Form = "spread"
+    """As of :class:`AdherentCells`."""
+
+
+@params
+class StainedCells:
+    """Cells with a stain of the cytoplasm."""
+
+    scene: Scene = Scene(diameter=40.0, spread=0.25, cover=0.4)
+    """The diameter is that of a cell in pixels."""
+    nuclei: bool = False
+    """Whether a stain of the nuclei is in a second channel; the two are in any order."""
+    form: Form = "spread"
     """As of :class:`AdherentCells`."""
 
 
 def draw_adherent(
     settings: AdherentCells, generator: np.random.Generator
 ) -> tuple[Exposed, IntArray]:
-    """Draw adherent cells as a microscope for transmitted light shows them.
-
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component.
-    """
-    shape = settings.scene.larger
-    cells, nuclei, rounded = _cells(shape, settings, generator)
-    diameter = settings.scene.diameter
+    """Draw adherent cells as a microscope for transmitted light shows them."""
+    cells, nuclei, rounded = _cells(settings, generator)
+    shape, diameter = settings.scene.larger, settings.scene.diameter
     phase = _flat(cells, nuclei, diameter, generator) * ~rounded
     ball = np.clip(1.0 - cells.level**2, 0.0, 1.0) ** 0.5
     ball *= 1.0 + generator.uniform(0.02, 0.3) * smooth_noise(shape, 1.2, generator)
@@ -92,64 +97,56 @@ def draw_adherent(
     light = transmit(
         phase, generator, contrast=settings.contrast, size=0.7 * diameter, defocus=(0.01, 0.06)
     )
-    inside = light[settings.scene.window]
-    inside = np.clip(inside, 0.0, np.percentile(inside, 99.9) * 1.1)
-    exposed = expose(inside[None], generator, noise=_NOISE["clear"], uneven=generator.random())
-    return exposed, settings.scene.cut(cells.labels)
+    uneven = generator.random()
+    image = record(light, settings.scene, generator, noise=_CLEAR, uneven=uneven, glare=1.1)
+    return image, settings.scene.cut(cells.labels)
 
 
-def draw_bright(settings: BrightCells, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
-    """Draw cells as quantitative phase or a stain of the cytoplasm shows them.
-
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (C, Y, X)
-        Two channels, in any order, for ``stain-and-nuclei``, else one.
-    labels : IntArray of shape (Y, X)
-        Ids 1..n of whole cells, each one component.
-    """
-    shape = settings.scene.larger
-    diameter = settings.scene.diameter
-    cells, nuclei, rounded = _cells(shape, settings, generator)
+def draw_quantitative(
+    settings: QuantitativeCells, generator: np.random.Generator
+) -> tuple[Exposed, IntArray]:
+    """Draw cells as quantitative phase shows them."""
+    cells, nuclei, rounded = _cells(settings, generator)
+    shape, diameter = settings.scene.larger, settings.scene.diameter
+    height = np.clip(1.0 - cells.level**1.5, 0.0, 1.0) ** generator.uniform(0.35, 0.8)
     values = per_object(cells.labels, generator, spread=generator.uniform(0.1, 0.45))
-    if settings.appearance == "quantitative":
-        height = np.clip(1.0 - cells.level**1.5, 0.0, 1.0) ** generator.uniform(0.35, 0.8)
-        height *= np.where(rounded, 1.5, 1.0) * values
-        specks = (generator.random(shape) < 0.004) & (cells.level < 0.7) & (cells.labels > 0)
-        height += gaussian_filter(specks.astype(np.float64), 1.2) * generator.uniform(0.5, 3.0)
-        height += generator.uniform(0.0, 0.25) * nuclei
-        light = gaussian_filter(height, generator.uniform(0.6, 1.2))
-        light += 0.25 + 0.012 * smooth_noise(shape, diameter, generator)
-        channels = np.maximum(light, 0.0)[None]
-        noise = _NOISE["quantitative"]
-    else:
-        thick = 0.35 + 0.65 * np.clip(1.0 - cells.level, 0.0, 1.0) ** generator.uniform(0.3, 1.0)
-        grain = max(1.0, diameter * generator.uniform(0.02, 0.06))
-        body = values * thick * (1.0 + 0.25 * smooth_noise(shape, grain, generator))
-        body *= np.maximum(1.0 + generator.uniform(-0.7, 0.6) * nuclei, 0.0)
-        blur = (0.6, 1.0 + 0.015 * diameter)
-        channels = fluoresce(np.maximum(body, 0.0), generator, blur=blur, size=diameter)[None]
-        if settings.appearance == "stain-and-nuclei":
-            spots = nuclei * per_object(cells.labels, generator, spread=0.3)
-            second = fluoresce(spots, generator, blur=blur, size=diameter)
-            channels = np.concatenate([channels, second[None]])[:: generator.choice([-1, 1])]
-        noise = _NOISE["stained"]
-    window = (slice(None), *settings.scene.window)
-    exposed = expose(channels[window], generator, noise=noise, uneven=generator.random())
-    return exposed, settings.scene.cut(cells.labels)
+    height *= np.where(rounded, 1.5, 1.0) * values
+    specks = (generator.random(shape) < 0.004) & (cells.level < 0.7) & (cells.labels > 0)
+    height += gaussian_filter(specks.astype(np.float64), 1.2) * generator.uniform(0.5, 3.0)
+    height += generator.uniform(0.0, 0.25) * nuclei
+    light = gaussian_filter(height, generator.uniform(0.6, 1.2))
+    light += 0.25 + 0.012 * smooth_noise(shape, diameter, generator)
+    uneven = generator.random()
+    image = record(light, settings.scene, generator, noise=_QUANTITATIVE, uneven=uneven)
+    return image, settings.scene.cut(cells.labels)
+
+
+def draw_stained(
+    settings: StainedCells, generator: np.random.Generator
+) -> tuple[Exposed, IntArray]:
+    """Draw cells with a stain; the image has two channels with ``nuclei``, else one."""
+    cells, nuclei, _ = _cells(settings, generator)
+    shape, diameter = settings.scene.larger, settings.scene.diameter
+    values = per_object(cells.labels, generator, spread=generator.uniform(0.1, 0.45))
+    thick = 0.35 + 0.65 * np.clip(1.0 - cells.level, 0.0, 1.0) ** generator.uniform(0.3, 1.0)
+    grain = max(1.0, diameter * generator.uniform(0.02, 0.06))
+    body = values * thick * (1.0 + 0.25 * smooth_noise(shape, grain, generator))
+    body *= np.maximum(1.0 + generator.uniform(-0.7, 0.6) * nuclei, 0.0)
+    blur = (0.6, 1.0 + 0.015 * diameter)
+    light = fluoresce(np.maximum(body, 0.0), generator, blur=blur, size=diameter)
+    if settings.nuclei:
+        spots = nuclei * per_object(cells.labels, generator, spread=0.3)
+        light = any_order(light, fluoresce(spots, generator, blur=blur, size=diameter), generator)
+    uneven = generator.random()
+    image = record(light, settings.scene, generator, noise=_STAINED, uneven=uneven)
+    return image, settings.scene.cut(cells.labels)
 
 
 def _cells(
-    shape: tuple[int, int], settings: AdherentCells | BrightCells, generator: np.random.Generator
+    settings: AdherentCells | QuantitativeCells | StainedCells, generator: np.random.Generator
 ) -> tuple[Territory, Plane, BoolArray]:
     """Return the outlines, nuclei from 0 to 1, and where cells have rounded up (Y, X)."""
+    shape = settings.scene.larger
     diameter = settings.scene.diameter
     count = settings.scene.count()
     apart = {"spread": 0.75, "spindle": 0.55, "sheet": 0.85}[settings.form]

@@ -12,9 +12,10 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import gaussian_filter
 
-from pancyte.data.synthetic.optics import Contrast, Exposed, expose, transmit
+from pancyte.data.synthetic.devices import draw_traps, draw_walls, outside
+from pancyte.data.synthetic.optics import Contrast, Exposed, record, transmit
 from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
@@ -59,21 +60,7 @@ class Yeast:
 def draw_suspension(
     settings: SuspensionCells, generator: np.random.Generator
 ) -> tuple[Exposed, IntArray]:
-    """Draw round cells, and debris that is not labelled.
-
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component.
-    """
+    """Draw round cells, and debris that is not labelled."""
     shape = settings.scene.larger
     grouped = generator.uniform(0.0, 0.9)
     blobs = _round_blobs(shape, settings, generator, grouped=grouped)
@@ -87,29 +74,11 @@ def draw_suspension(
 def draw_yeast(settings: Yeast, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
     """Draw budding yeast, and the device that holds it, which is not labelled.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component; a bud is an object of its own.
+    A bud is an object of its own. Cells that touch the device have a flat side there.
     """
     shape = settings.scene.larger
-    device = np.zeros(shape)
-    if settings.device == "traps":
-        device, points = _traps(shape, settings, generator)
-        mothers = [_mother(point, settings, generator) for point in points]
-    else:
-        if settings.device == "walls":
-            device = _device_walls(shape, settings.scene.diameter, generator)
-        mothers = _round_blobs(shape, settings, generator, grouped=generator.uniform(0.5, 0.97))
-    blobs = _with_buds(mothers, generator)
+    device, mothers = _held(settings, generator)
+    blobs = outside(_with_buds(mothers, generator), device)
     drops = compete(shape, blobs, generator)
     labels = without_slivers(np.where(device > 0.3, 0, drops.labels), blobs)
     cells = Territory(labels, np.where(labels > 0, drops.level, 1.0), drops.wall * (labels > 0))
@@ -175,10 +144,22 @@ def _finish(
     light = np.maximum(light + drift, 0.0)
     if settings.contrast == "phase" and generator.random() < 0.5:
         light = light**0.7
-    inside = light[settings.scene.window]
-    inside = np.clip(inside, 0.0, np.percentile(inside, 99.9) * 1.2)
-    exposed = expose(inside[None], generator, noise=_NOISE, uneven=generator.uniform(0.0, 1.0))
-    return exposed, settings.scene.cut(labels)
+    uneven = generator.uniform(0.0, 1.0)
+    image = record(light, settings.scene, generator, noise=_NOISE, uneven=uneven, glare=1.2)
+    return image, settings.scene.cut(labels)
+
+
+def _held(settings: Yeast, generator: np.random.Generator) -> tuple[Plane, list[Blob]]:
+    """Return the device, and the mothers in it."""
+    scene = settings.scene
+    if settings.device == "traps":
+        device, points = draw_traps(scene, generator)
+        return device, [_mother((y, x), scene, generator) for y, x in points.tolist()]
+    grouped = generator.uniform(0.5, 0.97)
+    mothers = _round_blobs(scene.larger, settings, generator, grouped=grouped)
+    if settings.device == "walls":
+        return draw_walls(scene.larger, scene.diameter, generator), mothers
+    return np.zeros(scene.larger), mothers
 
 
 def _round_blobs(
@@ -205,8 +186,8 @@ def _round_blobs(
     ]
 
 
-def _mother(point: tuple[float, float], settings: Yeast, generator: np.random.Generator) -> Blob:
-    size = float(settings.scene.draw_diameters(1, generator)[0])
+def _mother(point: tuple[float, float], scene: Scene, generator: np.random.Generator) -> Blob:
+    size = float(scene.draw_diameters(1, generator)[0])
     turn = generator.uniform(0.0, math.pi)
     return Blob(point, size, generator.uniform(1.0, 1.25), turn, 0.015)
 
@@ -259,42 +240,3 @@ def _vacuoles(blobs: list[Blob], cells: Territory, generator: np.random.Generato
     drops = compete(cells.labels.shape, inner, generator)
     inside = (drops.labels > 0) & (cells.labels > 0) & (cells.level < 0.8)
     return np.sqrt(np.clip(1.0 - drops.level**2, 0.0, 1.0)) * inside
-
-
-def _traps(
-    shape: tuple[int, int], settings: Yeast, generator: np.random.Generator
-) -> tuple[Plane, list[tuple[float, float]]]:
-    """Return the pillars of traps, 0 to 1, and where cells lie between them."""
-    size = settings.scene.diameter * generator.uniform(0.7, 1.3)
-    aspect = generator.uniform(1.35, 2.3)  # as round as cells, they would look like some
-    gap = 0.5 * settings.scene.diameter + size * 0.55
-    step = settings.scene.diameter * generator.uniform(4.0, 6.0)
-    tilt = generator.uniform(-0.9, 0.9)
-    turn = generator.uniform(0.0, math.pi)
-    across = np.array([math.cos(turn), math.sin(turn)])
-    pillars: list[Blob] = []
-    points: list[tuple[float, float]] = []
-    for y in np.arange(generator.uniform(0.2, 0.8) * step, shape[0], step):
-        for x in np.arange(generator.uniform(0.2, 0.8) * step, shape[1], step):
-            middle = np.array([y, x])
-            for side in (-1.0, 1.0):
-                place = middle + side * gap * across
-                pillars.append(Blob((place[0], place[1]), size, aspect, turn + side * tilt, 0.01))
-            for _ in range(generator.integers(0, 4)):
-                move = 0.8 * settings.scene.diameter * generator.standard_normal(2)
-                point = float(y + move[0]), float(x + move[1])
-                apart = 0.75 * settings.scene.diameter
-                if all(math.dist(point, other) > apart for other in points):
-                    points.append(point)
-    solid = compete(shape, pillars, generator)
-    return np.clip(solid.wall / 2.0, 0.0, 1.0), points
-
-
-def _device_walls(shape: tuple[int, int], diameter: float, generator: np.random.Generator) -> Plane:
-    """Return long straight walls, 0 to 1."""
-    angle = generator.uniform(0.0, math.pi)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    along = y * math.cos(angle) + x * math.sin(angle) + generator.uniform(0.0, 999.0)
-    period = diameter * generator.uniform(5.0, 9.0)
-    solid = along % period < diameter * generator.uniform(0.4, 2.0)
-    return np.clip(np.asarray(distance_transform_edt(solid)) / 2.0, 0.0, 1.0)

@@ -39,8 +39,9 @@ class Histology:
     """Nests of epithelium, stroma and lymphocytes."""
 
     scene: Scene = Scene(diameter=26.0, spread=0.2, cover=0.3)
-    """The diameter is that of an epithelial nucleus in pixels; others are smaller. The
-    cover is that of the tissue."""
+    """The diameter is that of an epithelial nucleus in pixels, the cover the part of the
+    epithelium that nuclei cover. Those of stroma are fewer and smaller and cover about two
+    fifths of that; lymphocytes are smaller everywhere."""
     epithelium: float = 0.5
     """Part of the image that is epithelium, 0 to 1; the rest is stroma."""
     gray: bool = False
@@ -56,19 +57,7 @@ def draw_histology(
 ) -> tuple[npt.NDArray[np.uint8], IntArray]:
     """Draw a stained section, and its nuclei.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 array of shape (3, Y, X) or (1, Y, X)
-        Red, green and blue, or gray.
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component.
+    The image is of uint8, with three channels, red, green and blue, or one if ``gray``.
     """
     shape = settings.scene.larger
     diameter = settings.scene.diameter
@@ -117,7 +106,7 @@ def _blobs(
         grouped=generator.uniform(0.2, 0.8),
         generator=generator,
     )
-    sizes = diameter * np.exp(settings.scene.spread * generator.standard_normal(len(points)))
+    sizes = settings.scene.draw_diameters(len(points), generator)
     immune = smooth_noise(shape, 2.0 * diameter, generator)
     inflamed = generator.uniform(0.3, 2.0)
     vesicular = generator.uniform(0.2, 1.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from pancyte.data.synthetic.optics import Exposed, expose, fluoresce
+from pancyte.data.synthetic.optics import Exposed, any_order, fluoresce, record
 from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
@@ -45,19 +45,7 @@ class Membranes:
 def draw_membranes(settings: Membranes, generator: np.random.Generator) -> tuple[Exposed, IntArray]:
     """Draw a tissue, and its cells up to the middle of their walls.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (C, Y, X)
-        Two channels for ``stained``, else one.
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component.
+    The image has two channels, in any order, for ``stained``, else one.
     """
     shape = settings.scene.larger
     tissue = _tissue(shape, settings, generator)
@@ -72,19 +60,18 @@ def draw_membranes(settings: Membranes, generator: np.random.Generator) -> tuple
         light += generator.uniform(0.0, 0.25) * np.clip(
             gaussian_filter(walls, 3.0) - gaussian_filter(walls, 1.0), 0.0, None
         )
-        image = np.maximum(light, 0.02)[None]
+        light = np.maximum(light, 0.02)
     else:
         stained = walls + generator.uniform(0.05, 1.0) * inside
         blur = (0.6, 1.0 + 0.01 * settings.scene.diameter)
-        image = fluoresce(stained, generator, blur=blur, size=settings.scene.diameter)[None]
+        light = fluoresce(stained, generator, blur=blur, size=settings.scene.diameter)
         if settings.appearance == "stained":
             nuclei = (tissue.level < generator.uniform(0.4, 0.6)) & (tissue.labels > 0)
             spots = nuclei * (1.0 + 0.3 * smooth_noise(shape, 1.5, generator))
             second = fluoresce(spots, generator, blur=(0.8, 1.5), size=settings.scene.diameter)
-            image = np.concatenate([image, second[None]])[:: generator.choice([-1, 1])]
-    window = (slice(None), *settings.scene.window)
-    exposed = expose(image[window], generator, noise=_NOISE)
-    return exposed, settings.scene.cut(tissue.labels)
+            light = any_order(light, second, generator)
+    image = record(light, settings.scene, generator, noise=_NOISE)
+    return image, settings.scene.cut(tissue.labels)
 
 
 def _tissue(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from pancyte.data.synthetic.optics import Exposed, expose
+from pancyte.data.synthetic.optics import Exposed, record
 from pancyte.data.synthetic.scene import Scene
 from pancyte.data.synthetic.territory import (
     Blob,
@@ -49,20 +49,9 @@ class HardNuclei:
 def draw_hard_nuclei(
     settings: HardNuclei, generator: np.random.Generator
 ) -> tuple[Exposed, IntArray]:
-    """Draw nuclei; those far out of focus, which are but haze, and crumbs are not labelled.
+    """Draw nuclei, all labelled, sharp or blurred; the two halves of a division are two objects.
 
-    Parameters
-    ----------
-    settings
-        What to draw.
-    generator
-        Source of randomness; the same state gives the same image.
-
-    Returns
-    -------
-    image : uint8 or uint16 array of shape (1, Y, X)
-    labels : IntArray of shape (Y, X)
-        Ids 1..n, each one component; the two halves of a division are two.
+    Not labelled are crumbs, and the faint ghosts of nuclei that lie far beyond the focus.
     """
     shape = settings.scene.larger
     diameter = settings.scene.diameter
@@ -81,10 +70,10 @@ def draw_hard_nuclei(
     light *= 1.0 + generator.uniform(0.0, 0.3) * smooth_noise(shape, 3.0 * diameter, generator)
     if generator.random() < 0.15:  # too long an exposure
         light = np.minimum(light, np.quantile(light[inside], 0.4) if inside.any() else 1.0)
-    light = np.maximum(light[settings.scene.window], 0.0)
     noise = _DIM_NOISE if settings.dim else _NOISE[settings.place]
-    exposed = expose(light[None], generator, noise=noise, uneven=2.0 * generator.random())
-    return exposed, settings.scene.cut(nuclei.labels)
+    uneven = 2.0 * generator.random()
+    image = record(light, settings.scene, generator, noise=noise, uneven=uneven)
+    return image, settings.scene.cut(nuclei.labels)
 
 
 def _blobs(
@@ -111,7 +100,7 @@ def _blobs(
             math.exp(min(max(spread * generator.standard_normal(), -1.1), 1.3)),
         )
         if generator.random() < dividing:
-            plates = _chromosomes(center, float(size), float(turn), generator)
+            plates = chromosomes(center, float(size), float(turn), generator)
             blobs += plates
             bright += [2.2 * light] * len(plates)
         else:
@@ -121,10 +110,25 @@ def _blobs(
     return blobs, np.asarray(bright)
 
 
-def _chromosomes(
+def chromosomes(
     center: tuple[float, float], diameter: float, turn: float, generator: np.random.Generator
 ) -> list[Blob]:
-    """Return a metaphase plate, or the two plates of an anaphase."""
+    """Draw the chromosomes of a nucleus that divides.
+
+    Parameters
+    ----------
+    center, diameter
+        Of the nucleus in pixels.
+    turn
+        Direction in which the plates are long, from the x axis, in radians.
+    generator
+        Source of randomness.
+
+    Returns
+    -------
+    list of Blob
+        The plate of a metaphase, or the two of an anaphase, side by side.
+    """
     size = 0.7 * diameter
     if generator.random() < 0.5:
         return [Blob(center, size, generator.uniform(2.2, 3.5), turn, 0.08)]

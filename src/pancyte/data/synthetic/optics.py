@@ -27,6 +27,7 @@ from scipy.ndimage import gaussian_filter
 from pancyte.data.synthetic.camera import uneven_light
 
 if TYPE_CHECKING:
+    from pancyte.data.synthetic.scene import Scene
     from pancyte.data.synthetic.territory import Plane
     from pancyte.types import FloatArray
 
@@ -37,6 +38,9 @@ Exposed = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 CONTRASTS: Final[tuple[Contrast, ...]] = ("brightfield", "phase", "dic")
 
 _UNDIFFRACTED: Final = 0.55  # amplitude that the ring of a phase objective lets pass, about
+
+# Over the standard deviation that is left of noise by a blur of 0.6 pixels, 1.
+_SMOOTHED: Final = 2.0
 
 
 def transmit(
@@ -79,11 +83,53 @@ def transmit(
         # A lamp is not a point, so that fringes fade away from the rim.
         source = generator.uniform(0.02, 0.06) * blur**2
         pupil = np.exp((0.5j * blur * abs(blur) - 0.5 * source**2) * (y**2 + x**2))
+    elif contrast == "phase":
+        pupil = _phase_pupil(y, x, size, generator)
     else:
-        pupil = _PUPILS[contrast](y, x, size, generator)
+        pupil = _relief_pupil(y, x, generator)
     wave = fft.ifft2(spectrum * (pupil * aperture).astype(np.complex64))[:height, :width]
     light = (wave.real**2 + wave.imag**2) / abs(pupil[0, 0]) ** 2
     return np.asarray(light, dtype=np.float64)
+
+
+def record(
+    light: Plane,
+    scene: Scene,
+    generator: np.random.Generator,
+    *,
+    noise: tuple[float, float],
+    uneven: float = 1.0,
+    glare: float | None = None,
+) -> Exposed:
+    """Expose what the field of view shows of the light of a scene.
+
+    Parameters
+    ----------
+    light : array of shape (Y, X) or (C, Y, X)
+        Of all that was drawn, that is of ``scene.larger``.
+    scene
+        Where the field of view lies.
+    generator
+        Source of randomness.
+    noise, uneven
+        As of :func:`expose`.
+    glare
+        How many times as bright as 999 in 1000 pixels a pixel can be; None for any brightness.
+
+    Returns
+    -------
+    uint8 or uint16 array of shape (C, Y, X)
+        Of ``scene.shape``; one channel for light without channels.
+    """
+    channels = light if light.ndim == 3 else light[None]
+    seen = channels[:, *scene.window]
+    top = np.inf if glare is None else glare * np.percentile(seen, 99.9)
+    return expose(np.clip(seen, 0.0, top), generator, noise=noise, uneven=uneven)
+
+
+def any_order(first: Plane, second: Plane, generator: np.random.Generator) -> Plane:
+    """Return two channels (2, Y, X) in either order, as files have them."""
+    return np.stack([first, second])[:: generator.choice([-1, 1])]
 
 
 def expose(
@@ -121,7 +167,7 @@ def expose(
     sigma = span * noise[0] * (noise[1] / noise[0]) ** generator.random()
     grain = generator.standard_normal(lit.shape, dtype=np.float32).astype(np.float64)
     if generator.random() < 0.25:
-        grain = gaussian_filter(grain, (0.0, 0.6, 0.6)) * 1.7
+        grain = gaussian_filter(grain, (0.0, 0.6, 0.6)) * _SMOOTHED
     photons = generator.uniform(0.0, 0.9)
     top = max(float(high), 1e-6)
     grain *= sigma * np.sqrt(1.0 - photons + photons * np.clip(lit / top, 0.0, 4.0))
@@ -168,13 +214,10 @@ def _phase_pupil(y: Plane, x: Plane, size: float, generator: np.random.Generator
     return np.asarray(1.0 - low - 1j * passed * low)
 
 
-def _relief_pupil(y: Plane, x: Plane, size: float, generator: np.random.Generator) -> Pupil:
+def _relief_pupil(y: Plane, x: Plane, generator: np.random.Generator) -> Pupil:
     """Return a pupil that compares the light with itself beside; sharp whatever the size."""
     angle = generator.uniform(0.0, 2.0 * math.pi)
     # A shear is below what the objective parts.
-    shear = generator.uniform(0.4, 0.9) * min(1.0, size)
+    shear = generator.uniform(0.4, 0.9)
     toward = math.sin(angle) * y + math.cos(angle) * x
     return np.asarray(np.sin(shear * toward + generator.uniform(0.4, 0.9)) + 0j)
-
-
-_PUPILS: Final = {"phase": _phase_pupil, "dic": _relief_pupil}
