@@ -241,7 +241,9 @@ def test_predictions_beside_images_are_neither_images_nor_truth(tmp_path) -> Non
 def test_predictions_alone_are_no_truth(tmp_path) -> None:
     touch(tmp_path, "images/a.tif", "masks/a_labels.tif")
     write_run(tmp_path / "masks", "a_labels.tif")
-    with pytest.raises(InputError, match="The 1 file that pancyte predicted there, .* is no truth: cor"):
+    with pytest.raises(
+        InputError, match="The 1 file that pancyte predicted there, .* is no truth: cor"
+    ):
         pair_folder(tmp_path)
     (tmp_path / "masks/run.json").write_text("[]", encoding="utf-8")
     assert len(pair_folder(tmp_path).records) == 1

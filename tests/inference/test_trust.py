@@ -110,6 +110,19 @@ def test_strange_images_are_said_the_sooner_the_less_sure_the_model_is(
     assert model.segment(spots()).warnings == (() if score is None else (line,))
 
 
+@pytest.mark.parametrize(("bias", "is_empty"), [(0.8, False), (0.9, True)])
+def test_what_looks_like_images_without_objects_is_said_however_near_it_is(
+    monkeypatch, bias, is_empty
+):
+    monkeypatch.setattr(trust, "embed_view", lambda model, view: np.zeros(3, np.float32))
+    known = replace(familiarity(), empty=np.array([1.0, 1.0, 1.0, bias]))
+    model = replace(spot_model(), calibration=calibration(3.0), familiarity=known)
+    why = "it looks like images without any object, and the 20 objects found have a mean score of"
+    line = f"{OUTSIDE}{why} 0.95. Check the result."
+    # 0.7 is the limit: the logistic function of 0.85.
+    assert model.segment(spots()).warnings == ((line,) if is_empty else ())
+
+
 def test_one_object_of_a_strange_image_has_a_score_and_no_mean(monkeypatch):
     monkeypatch.setattr(trust, "embed_view", lambda model, view: np.array([0, 13, 0], np.float32))
     model = replace(spot_model(), calibration=calibration(3.0), familiarity=familiarity())

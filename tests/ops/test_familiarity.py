@@ -48,16 +48,42 @@ def test_one_description_gives_one_distance():
 
 
 def test_it_survives_being_stored_as_arrays():
-    found = replace(fit_familiarity(cloud(10, 4)), limit=2.5)
+    found = replace(fit_familiarity(cloud(10, 4), 5 + cloud(6, 4)), limit=2.5)
     again = familiarity_of({**found.to_arrays(), "other": np.zeros(1)})
     assert again is not None
     assert again.limit == 2.5
     np.testing.assert_array_equal(again.distance(cloud(5, 4)), found.distance(cloud(5, 4)))
+    np.testing.assert_array_equal(again.emptiness(cloud(5, 4)), found.emptiness(cloud(5, 4)))
+    assert familiarity_of(fit_familiarity(cloud(10, 4)).to_arrays()).empty is None
+
+
+def test_images_without_objects_are_told_from_others_though_these_are_more():
+    rng = np.random.default_rng(0)
+    axis = rng.normal(size=30)
+    known, empty = rng.normal(size=(200, 30)) - axis, rng.normal(size=(20, 30)) + axis
+    found = fit_familiarity(known, empty)
+    new_known, new_empty = rng.normal(size=(50, 30)) - axis, rng.normal(size=(50, 30)) + axis
+
+    assert (found.emptiness(new_known) < 0.5).mean() > 0.95
+    assert (found.emptiness(new_empty) > 0.5).mean() > 0.95
+    # Neither is the likelier beforehand.
+    assert found.emptiness(np.zeros(30)) == pytest.approx(0.5, abs=0.35)
+    assert found.emptiness(empty[0]).shape == ()
+    # The cloud is that of the known ones alone.
+    np.testing.assert_array_equal(found.distance(empty), fit_familiarity(known).distance(empty))
+
+
+def test_without_images_without_objects_none_looks_so():
+    for empty in (None, np.zeros((0, 4))):
+        found = fit_familiarity(cloud(10, 4), empty)
+        np.testing.assert_array_equal(found.emptiness(9 * cloud(5, 4)), np.zeros(5))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
+        ("empty", np.zeros(4), r"familiarity\.empty of 5 finite numbers, but got \(4,\)"),
+        ("empty", np.full(5, np.inf), "of 5 finite numbers"),
         ("variances", np.array([1.0, 0.0, 1.0, 1.0]), "variances and a limit above 0"),
         ("variances", np.ones(3), r"shapes \(D,\), \(r, D\), \(r,\) and \(2,\), but got"),
         ("mean", np.full(4, np.nan), "familiarity of finite numbers"),

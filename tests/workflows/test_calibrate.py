@@ -266,6 +266,32 @@ def test_a_split_that_is_missing_is_said(manifest, tmp_path, caplog):
     assert "no image is of split 'nowhere'; the splits there are train, val." in caplog.text
 
 
+def test_images_without_objects_are_chosen_apart_also_from_a_second_manifest(manifest, tmp_path):
+    generator = np.random.default_rng(0)
+    records = []
+    for number in range(8):
+        paths = tmp_path / f"{number}.tif", tmp_path / f"{number}_labels.tif"
+        tifffile.imwrite(paths[0], generator.integers(0, 255, (32, 32), dtype=np.uint8))
+        tifffile.imwrite(paths[1], np.full((32, 32), number // 6, np.uint16))
+        records.append(Record(image=paths[0], labels=paths[1], split="train", modality="more"))
+    write_manifest(tmp_path / "more.csv", records)
+    config = replace(SETTINGS, also_known=tmp_path / "more.csv", known_images=12, known_empty=4)
+    _, known = find_images(manifest, config)
+
+    empty = [record for record in known if not tifffile.imread(record.labels).any()]
+    # Both kinds are chosen evenly from the modalities: that of the manifest, which has both, and
+    # that of the other, which has two with objects.
+    assert len(known) == 16
+    assert known[12:] == tuple(empty)
+    assert {record.image.name for record in empty if record.modality == "more"} == {
+        "0.tif",
+        "3.tif",
+    }
+    assert {"6.tif", "7.tif"} < {record.image.name for record in known[:12]}
+    _, own = find_images(manifest, replace(config, also_known=None))
+    assert "more" not in {record.modality for record in own}
+
+
 def test_a_folder_without_splits_is_predicted_as_a_whole(tmp_path, caplog):
     for number in range(3):
         image, truth = small_and_large(np.random.default_rng(number))

@@ -56,6 +56,29 @@ def test_what_a_model_was_fitted_on_is_no_farther_than_its_limit(model, known, c
     assert fitted.distance(looks_of(model, stripes[None], 1.0)) > 2 * fitted.limit
 
 
+def test_images_without_objects_teach_what_is_none(model, known, tmp_path):
+    generator = np.random.default_rng(1)
+
+    def noise(name, labels=None, **changes):
+        paths = tmp_path / f"{name}.tif", tmp_path / f"{name}_labels.tif"
+        tifffile.imwrite(paths[0], generator.integers(0, 255, (64, 64), dtype=np.uint8))
+        tifffile.imwrite(paths[1], np.zeros((64, 64), np.uint16))
+        return Record(image=paths[0], labels=paths[1], **changes)
+
+    looks = [looks_at(model, record) for k, record in enumerate(known) if k not in {3, 5}]
+    empty = [noise(k) for k in range(10)]
+    fitted = fit_looks(model, [*known, *empty], looks)
+    unseen = looks_of(model, tifffile.imread(noise("new").image)[None], 1.0)
+    assert fitted.emptiness(unseen) > 0.7
+    assert (fitted.emptiness(np.stack(looks)) < 0.3).all()
+    # An image with a part that nobody annotated may have objects there.
+    mask = tmp_path / "valid.tif"
+    tifffile.imwrite(mask, np.eye(64, dtype=np.uint8))
+    partly = [noise(f"part{k}", valid=mask) for k in range(12)]
+    others = [record for k, record in enumerate(known) if k != 5]
+    assert fit_looks(model, [*others, *partly], looks).empty is None
+
+
 def test_with_too_few_images_a_model_knows_what_it_knew(model, known, caplog):
     looks = [looks_at(model, known[0])] * 10
     with caplog.at_level(logging.WARNING):

@@ -31,6 +31,9 @@ _MOSTLY_WRONG: Final = 0.5
 _FAR: Final = 0.9
 _MIDDLING: Final = 0.8
 _FARTHER: Final = 2.5
+# An image is said to look as those without objects do from this probability on. Images of known
+# kinds reach 0.5 in two of a hundred, those of kinds that were left out in one of twenty.
+_EMPTY: Final = 0.7
 
 
 def with_probabilities(model: Model, objects: ObjectTable, *, scale: float) -> ObjectTable:
@@ -93,13 +96,16 @@ def doubts(
     known = model.familiarity
     if known is None:
         return ()
-    seen = view.resized(scaled_shape(view.shape, scale))
-    strangeness = float(known.distance(embed_view(model, seen))) / known.limit
-    if strangeness > _FAR + _FARTHER * (sure - _MIDDLING):
+    features = embed_view(model, view.resized(scaled_shape(view.shape, scale)))
+    strangeness = float(known.distance(features)) / known.limit
+    if known.emptiness(features) > _EMPTY:
+        looks = "it looks like images without any object"
+    elif strangeness > _FAR + _FARTHER * (sure - _MIDDLING):
         looks = "it looks unlike those of its training"
-        have = "has a" if alone else "have a mean"
-        return (_line(f"{looks}, and the {found}{left_out} {have} score of {sure:.2f}"),)
-    return ()
+    else:
+        return ()
+    have = "has a" if alone else "have a mean"
+    return (_line(f"{looks}, and the {found}{left_out} {have} score of {sure:.2f}"),)
 
 
 def _line(why: str) -> str:

@@ -35,13 +35,12 @@ from pancyte.ops.calibration import has_evidence, object_features
 from pancyte.ops.overlap import overlap_table
 from pancyte.runtime import using_threads
 from pancyte.workflows.calibration import FILES, CalibrateConfig, Calibrated
-from pancyte.workflows.calibration_data import describe_sources, find_images
+from pancyte.workflows.calibration_data import choose_known, describe_sources, find_images
 from pancyte.workflows.familiarity import Looks, fit_looks, looks_of
 from pancyte.workflows.interruption import Interrupted
 from pancyte.workflows.models import CALIBRATION, find_model
 from pancyte.workflows.predict import PredictConfig, load_model, segment_file
 from pancyte.workflows.truth import Truth
-from pancyte.workflows.validation import choose_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -158,7 +157,7 @@ def calibrate_trained(
                 _ENOUGH_TRUE, count,
             )  # fmt: skip
             return
-        known = choose_records(records["train"], config.known_images)
+        known = choose_known(records["train"], config)
         found = calibrate_model(model, named, known, config, report=report)
         header = {**describe_sources(model, named, known), "settings": to_mapping(config)}
         _store(folder, folder, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,7 +17,6 @@ from pancyte.viz.reliability import draw_reliability
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -45,6 +45,11 @@ class CalibrateConfig:
     what the model tells already of images unlike them stays as it is."""
     known_images: int = 240
     """Most of these images to look at, chosen evenly from the modalities; at least 10."""
+    known_empty: int = 120
+    """Most images without objects to look at, of the same split. From at least 10 the model learns
+    to warn of such images: noise, writing, photographs."""
+    also_known: Path | None = None
+    """A second manifest, or folder, of images that the model was trained on."""
     min_objects: int = 50
     """Fewest objects to fit on, at least 10."""
     min_score: float = 0.0
@@ -61,7 +66,13 @@ class CalibrateConfig:
     """Divides the images into folds."""
 
     def __post_init__(self) -> None:
-        least = {"known_images": FEWEST_IMAGES, "min_objects": 10, "folds": 2, "bins": 1}
+        least = {
+            "known_images": FEWEST_IMAGES,
+            "known_empty": 0,
+            "min_objects": 10,
+            "folds": 2,
+            "bins": 1,
+        }
         for name, value in least.items():
             if getattr(self, name) < value:
                 msg = f"Expected {name} of at least {value}, but got {getattr(self, name)}"

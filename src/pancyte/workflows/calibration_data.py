@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pancyte.errors import UsageError, counted
+from pancyte.data.record_files import read_record_labels
+from pancyte.errors import PancyteError, UsageError, counted
 from pancyte.io.files import sha256_file
 from pancyte.workflows.calibration import CalibrateConfig
 from pancyte.workflows.environment import describe_environment
@@ -57,12 +58,34 @@ def find_images(
 def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
     if config.known_split is None:
         return ()
+    found: list[Truth] = []
+    for source in (data, config.also_known):
+        if source is None:
+            continue
+        try:
+            found += find_truth(source, split=config.known_split)
+        except UsageError as error:
+            _LOGGER.warning("No images of the training are looked at: %s", error)
+    return choose_known([item.record for item in found], config)
+
+
+def choose_known(records: Sequence[Record], config: CalibrateConfig) -> tuple[Record, ...]:
+    """Choose the images of the training to look at: with objects, and without."""
+    empty = [record for record in records if _is_empty(record)]
+    there = {record.image for record in empty}
+    filled = [record for record in records if record.image not in there]
+    return (
+        *choose_records(filled, config.known_images),
+        *choose_records(empty, config.known_empty),
+    )
+
+
+def _is_empty(record: Record) -> bool:
+    """Say whether the labels of an image are 0 throughout; unknown ones are not."""
     try:
-        truth = find_truth(data, split=config.known_split)
-    except UsageError as error:
-        _LOGGER.warning("No images of the training are looked at: %s", error)
-        return ()
-    return choose_records((item.record for item in truth), config.known_images)
+        return not read_record_labels(record).labels.any()
+    except PancyteError:
+        return False  # which is said when the image is looked at
 
 
 def describe_sources(

@@ -43,7 +43,7 @@ def fit_looks(model: Model, known: Sequence[Record], looks: Sequence[Looks]) -> 
     model
         Whose encoder looks.
     known
-        Images of its training, with labels.
+        Images of its training, with labels. Those without objects show what is none.
     looks
         Of other images that it shall not call strange.
 
@@ -52,7 +52,11 @@ def fit_looks(model: Model, known: Sequence[Record], looks: Sequence[Looks]) -> 
     Familiarity or None
         What the model knows already, if anything, where there are too few images.
     """
-    cloud = list(_known_looks(model, known)) if len(looks) >= FEWEST_IMAGES else []
+    cloud: list[Looks] = []
+    empty: list[Looks] = []
+    if len(looks) >= FEWEST_IMAGES:
+        for has_objects, seen in _known_looks(model, known):
+            (cloud if has_objects else empty).append(seen)
     if len(cloud) < FEWEST_IMAGES:
         if model.familiarity is not None:
             return model.familiarity
@@ -62,30 +66,38 @@ def fit_looks(model: Model, known: Sequence[Record], looks: Sequence[Looks]) -> 
             FEWEST_IMAGES, FEWEST_IMAGES, len(cloud), len(looks),
         )  # fmt: skip
         return None
-    fitted = fit_familiarity(np.stack(cloud))
+    enough = len(empty) >= FEWEST_IMAGES
+    fitted = fit_familiarity(np.stack(cloud), np.stack(empty) if enough else None)
     distances = fitted.distance(np.stack(looks))
     limit = float(np.percentile(distances, _KNOWN_PERCENTILE, method="higher"))
     return replace(fitted, limit=limit)
 
 
-def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[Looks]:
-    """Yield what the images with objects look like, where these have the size for the network."""
+def _known_looks(model: Model, known: Sequence[Record]) -> Iterator[tuple[bool, Looks]]:
+    """Yield whether images have objects, and what they look like.
+
+    An image with objects is seen where these have the size for the network, one without at the
+    scale at which the model would see it.
+    """
     target = model.task.preprocessing.diameter
     for record in known:
         try:
-            pixels = read_pixels(record)
-            labels, _ = read_targets(record, model.classes, pixels.shape[1:])
+            pixels = np.asarray(read_pixels(record), np.float32)
+            labels, valid = read_targets(record, model.classes, pixels.shape[1:])
         except PancyteError as error:
             _LOGGER.warning("%s. It is left out.", error)
             continue
         diameters = measure_objects(labels)["diameter"]
-        if not len(diameters):
-            continue
-        scale = 1.0 if target is None else target / float(np.median(diameters))
-        looks = looks_of(model, np.asarray(pixels, np.float32), scale)
+        if len(diameters):
+            scale = 1.0 if target is None else target / float(np.median(diameters))
+        elif valid is not None and not valid.all():
+            continue  # what was not annotated may hold objects
+        else:
+            scale = model.segment(pixels, axes="CYX", min_score=0.0).scale
+        looks = looks_of(model, pixels, scale)
         if looks is None:
             return
-        yield looks
+        yield len(diameters) > 0, looks
 
 
 def looks_of(model: Model, pixels: Pixels, scale: float) -> Looks | None:
