@@ -1,8 +1,9 @@
-"""Make the bundled model of a checkpoint: float16, with the licence of its weights.
+r"""Make the bundled model of a checkpoint: float16, with the licence of its weights.
 
     uv run pancyte train configs/bundled.toml
     uv run python scripts/bundle_model.py runs/bundled/checkpoints/best out/generalist
-    uv run pancyte models calibrate out/generalist data/bundled/manifest.csv -o out/calibrated
+    uv run pancyte models calibrate out/generalist data/bundled/manifest.csv -o out/calibrated \
+        --set min_score=0.5 --set also_known=data/generated/manifest.csv
 
 The folder out/calibrated is what lies in src/pancyte/models/generalist, without the reports. How an
 image of one channel alone is seen is taken from the recipe, which may have learned of it what no
