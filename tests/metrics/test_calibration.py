@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from pancyte.metrics.calibration import (
+    choose_penalty,
     cross_validated_scores,
     divide_groups,
     expected_calibration_error,
     fit_calibration,
-    log_loss,
+    log_losses,
     reliability_curve,
 )
 from pancyte.ops.calibration import calibrated_scores
@@ -201,19 +202,21 @@ def test_a_larger_penalty_makes_scores_more_alike():
         fit_calibration(features, classes, correct, penalty=0.0)
 
 
-def test_log_loss_is_the_mean_of_logarithms():
-    found = log_loss([0.9, 0.2, 1.0], [True, False, False])
-    assert found == pytest.approx(-(np.log(0.9) + np.log(0.8) + np.log(1e-6)) / 3)
-    assert log_loss([], []) == 0.0
+def test_log_losses_are_the_mean_of_logarithms_of_each_group():
+    scores, correct = [0.9, 0.2, 1.0, 0.7], [True, False, False, True]
+    found = log_losses(scores, correct, np.array([7, 7, 2, 9]))
+    expected = [-np.log(1e-6), -(np.log(0.9) + np.log(0.8)) / 2, -np.log(0.7)]
+    np.testing.assert_allclose(found, expected)
+    assert log_losses([], [], np.zeros(0, int)).shape == (0,)
+    with pytest.raises(ValueError, match="Expected a group for each of 4 objects, but got 3"):
+        log_losses(scores, correct, np.arange(3))
 
 
-def test_log_loss_lets_each_image_count_as_one():
-    scores, correct = [0.9] * 98 + [0.5, 0.2], [True] * 99 + [False]
-    groups = np.array([7] * 98 + [2, 9])
-    found = log_loss(scores, correct, groups)
-    assert found == pytest.approx(-(np.log(0.9) + np.log(0.5) + np.log(0.8)) / 3)
-    with pytest.raises(ValueError, match="Expected a group for each of 100 objects, but got 99"):
-        log_loss(scores, correct, groups[1:])
+def test_the_largest_penalty_within_a_standard_error_is_chosen():
+    best = np.array([0.1, 0.3, 0.1, 0.3])  # mean 0.2, standard error 0.05
+    losses = {0.5: best + 0.1, 1.0: best, 2.0: best + 0.04, 4.0: best + 0.06}
+    assert choose_penalty(losses) == 2.0
+    assert choose_penalty({1.0: best, 0.1: best - 0.2}) == 0.1
 
 
 @pytest.mark.parametrize(("groups", "folds"), [(np.zeros(4, int), 5), (np.arange(4), 1)])

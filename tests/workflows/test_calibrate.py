@@ -17,7 +17,7 @@ from pancyte.data.records import Record, read_manifest, select_split, write_mani
 from pancyte.errors import CheckpointError, InputError, UsageError
 from pancyte.io.checkpoint import copy_checkpoint, load_checkpoint, save_checkpoint
 from pancyte.io.tables import read_csv, read_json
-from pancyte.metrics.calibration import log_loss
+from pancyte.metrics.calibration import log_losses
 from pancyte.ops.calibration import Calibration
 from pancyte.ops.familiarity import Familiarity
 from pancyte.workflows import calibrate as workflow
@@ -190,13 +190,13 @@ def test_each_image_counts_as_one_where_the_penalty_is_chosen(monkeypatch):
 
     def spy(scores, correct, of):
         groups.append(of)
-        return log_loss(scores, correct, of)
+        return log_losses(scores, correct, of)
 
-    monkeypatch.setattr(workflow, "log_loss", spy)
+    monkeypatch.setattr(workflow, "log_losses", spy)
     workflow._fit(seen, replace(SETTINGS, folds=3))
     for found in groups:
         np.testing.assert_array_equal(np.unique(found, return_counts=True)[1], [2000] + [8] * 5)
-    assert len(groups) == 5
+    assert len(groups) == 6
 
 
 def test_images_of_the_kind_it_was_calibrated_on_are_known(calibrated, manifest):

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from pancyte.ops.calibration import Calibration, Features, calibrated_scores, sigmoid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pancyte.types import BoolArray
 
@@ -276,12 +276,10 @@ def cross_validated_scores(
     return scores
 
 
-def log_loss(
-    scores: npt.ArrayLike,
-    correct: npt.ArrayLike,
-    groups: npt.NDArray[np.int64] | None = None,
-) -> float:
-    """Return the mean surprise about what became of objects: that of a sure and wrong score is 14.
+def log_losses(
+    scores: npt.ArrayLike, correct: npt.ArrayLike, groups: npt.NDArray[np.int64]
+) -> Array:
+    """Return the mean surprise about the objects of each group: of a sure and wrong score, 14.
 
     Parameters
     ----------
@@ -290,8 +288,12 @@ def log_loss(
     correct
         (n,) whether each object is right.
     groups
-        (n,) number of the image, or of the group of images, that each object is from. The objects
-        of a group count together as one; None lets each object count as one.
+        (n,) number of the image, or of the group of images, that each object is from.
+
+    Returns
+    -------
+    float64 array of shape (g,)
+        Of the groups in the order of their numbers.
 
     Raises
     ------
@@ -300,14 +302,38 @@ def log_loss(
 
     Examples
     --------
-    >>> round(log_loss([0.5, 0.5], [True, False]), 3)
-    0.693
+    >>> log_losses([0.5, 0.5, 1.0], [True, False, True], np.array([0, 0, 1])).round(3)
+    array([0.693, 0.   ])
     """
     values, right = _check(scores, correct, 1)
     chance = np.clip(np.where(right > 0, values, 1 - values), 1e-6, 1.0)
-    if not len(chance):
-        return 0.0
-    return float(np.average(-np.log(chance), weights=_shares(groups, len(chance))))
+    if len(groups) != len(chance):
+        msg = f"Expected a group for each of {len(chance)} objects, but got {len(groups)}"
+        raise ValueError(msg)
+    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.bincount(group, weights=-np.log(chance), minlength=len(counts))
+    return np.asarray(sums / counts)
+
+
+def choose_penalty(losses: Mapping[float, Array]) -> float:
+    """Return the largest penalty whose mean loss is within one standard error of the least.
+
+    The least itself is often due to a few images, and a looser fit is surer than it may be of
+    images that are not like these.
+
+    Parameters
+    ----------
+    losses
+        For each penalty, the loss of each group as :func:`log_losses` returns it.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984, section 3.4.3,
+    doi:10.1201/9781315139470.
+    """
+    best = min(losses.values(), key=lambda values: float(values.mean()))
+    most = float(best.mean() + best.std() / np.sqrt(len(best)))
+    return max(penalty for penalty, values in losses.items() if float(values.mean()) <= most)
 
 
 def _check(scores: npt.ArrayLike, correct: npt.ArrayLike, bins: int) -> tuple[Array, Array]:

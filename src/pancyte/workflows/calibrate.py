@@ -24,11 +24,12 @@ from pancyte.errors import InputError, PancyteError, UsageError, counted, listed
 from pancyte.io.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, load_checkpoint, save_checkpoint
 from pancyte.io.files import check_folder
 from pancyte.metrics.calibration import (
+    choose_penalty,
     cross_validated_scores,
     divide_groups,
     expected_calibration_error,
     fit_calibration,
-    log_loss,
+    log_losses,
 )
 from pancyte.metrics.matching import matched_pairs
 from pancyte.ops.calibration import has_evidence, object_features
@@ -58,7 +59,7 @@ _LOGGER = logging.getLogger(__name__)
 _FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
 _IOU: Final = 0.5
 # How much the weights of a calibration are kept small; images that are left out choose.
-_PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
+_PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
 # Of the validation of a training; with fewer, a calibration of its own images would say little.
 _ENOUGH_TRUE: Final = 200
 
@@ -302,8 +303,8 @@ def _fit(
 ) -> tuple[Calibration, npt.NDArray[np.float64]]:
     """Return the calibration on all images, and the scores of each with it left out.
 
-    The penalty is the one whose scores of left-out images surprise least, each image counting as
-    one, as it does in the fit.
+    The penalty is the largest of which the scores of left-out images hardly surprise more than with
+    the best one, each image counting as one, as it does in the fit.
     """
     names = list(seen[0].features) if seen else []
     features = {name: np.concatenate([image.features[name] for image in seen]) for name in names}
@@ -328,7 +329,9 @@ def _fit(
         )
         for penalty in _PENALTIES
     }
-    penalty = min(trials, key=lambda value: log_loss(trials[value], correct, groups))
+    penalty = choose_penalty(
+        {value: log_losses(found, correct, groups) for value, found in trials.items()}
+    )
     scores = trials[penalty]
     fitted = replace(
         fit_calibration(features, classes, correct, groups, penalty=penalty),
