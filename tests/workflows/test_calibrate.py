@@ -196,7 +196,7 @@ def test_each_image_counts_as_one_where_the_penalty_is_chosen(monkeypatch):
     workflow._fit(seen, replace(SETTINGS, folds=3))
     for found in groups:
         np.testing.assert_array_equal(np.unique(found, return_counts=True)[1], [2000] + [8] * 5)
-    assert len(groups) == 6
+    assert len(groups) == 5
 
 
 def test_images_of_the_kind_it_was_calibrated_on_are_known(calibrated, manifest):

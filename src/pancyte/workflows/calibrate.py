@@ -59,7 +59,7 @@ _LOGGER = logging.getLogger(__name__)
 _FILES: Final = (MANIFEST_NAME, WEIGHTS_NAME, *FILES)
 _IOU: Final = 0.5
 # How much the weights of a calibration are kept small; images that are left out choose.
-_PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0)
+_PENALTIES: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
 # Of the validation of a training; with fewer, a calibration of its own images would say little.
 _ENOUGH_TRUE: Final = 200
 
