@@ -36,7 +36,7 @@ STACK_SLICES = 3
 
 @dataclass(frozen=True)
 class Set:
-    """One data set that may train the bundled model."""
+    """One data set that may train the bundled model, or whose images of dev it is scored on."""
 
     name: str
     weight: float = 1.0
@@ -46,6 +46,8 @@ class Set:
     held_out: str | None = None  # group to validate on, of a set too small to draw one
 
 
+# Less weight where images of a set are alike (slices of a stack, frames of one film), or where
+# labels were made by a program and corrected (colicoords, cellapp, histolytics).
 SETS = (
     Set("dsb2018"),
     Set("usiigaci_phase"),
@@ -60,6 +62,7 @@ SETS = (
     Set("mouse_embryo_3d", weight=0.5, group=r"Emb\d+", stack=True),
     Set("cellapp_phase", weight=0.3),
     Set("histolytics_he", weight=0.5),
+    Set("ecoli_microcolony"),  # all of it is for dev
 )
 
 
