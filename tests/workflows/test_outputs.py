@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_stems_are_unique(names: list[str]) -> None:
 def test_results_are_not_read_as_images(tmp_path: Path) -> None:
     touch(tmp_path, "a.tif", "out/a_labels.tif", "out/a_overlay.png", "a_labels.tif")
     assert list(planned(tmp_path)) == ["a.tif"]
+
+
+def test_labels_beside_images_are_left_out_and_said(tmp_path: Path, caplog) -> None:
+    touch(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png", "more/c.png")
+    with caplog.at_level(logging.INFO):
+        assert sorted(planned(tmp_path)) == ["images/a.png", "images/b.png", "more/c.png"]
+    assert "Left out the labels beside images: 2 in masks" in caplog.text
+    # Where there are no images beside them, they are what is wanted.
+    assert sorted(planned(tmp_path / "masks")) == ["a.png", "b.png"]
 
 
 def test_a_missing_source_is_named(tmp_path: Path) -> None:

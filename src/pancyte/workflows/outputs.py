@@ -6,6 +6,7 @@ neither an earlier result nor the result of another image of the same run.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pancyte.data.folders import IMAGE_FOLDERS, LABEL_FOLDERS
 from pancyte.data.records import read_manifest, select_split
 from pancyte.errors import UsageError, counted, listed
 from pancyte.io.files import absolute
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pancyte.data.records import Record
+
+_LOGGER = logging.getLogger(__name__)
 
 Report = Callable[[int, int, str], None]
 """Called with the number of images done, that of all images, and a line about the latest one."""
@@ -73,7 +77,8 @@ def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]
     ----------
     sources
         Image files, folders and manifests (.csv); folders are searched at any depth, and results
-        of earlier predictions in them are left out. The folder structure is kept: below the source
+        of earlier predictions in them are left out, as are the labels in a folder ``masks`` or
+        ``labels`` beside one of ``images``. The folder structure is kept: below the source
         where there is one folder, else below the deepest folder that holds all sources.
     split
         Split of the manifests whose images are taken; None takes all.
@@ -96,7 +101,7 @@ def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]
         raise UsageError("Expected at least one image or folder to predict, but got none.")
     listed_records = _manifest_records(sources, split)
     places = [source for source in sources if not _is_manifest(source)]
-    found = [path for source in places for path in find_images(source)]
+    found = [path for source in places for path in _without_labels(find_images(source))]
     found += [record.image for record in listed_records]
     root = _common_folder(places + [record.image for record in listed_records])
     images = {Path(os.path.relpath(absolute(path), root)): path for path in found}
@@ -112,6 +117,21 @@ def plan_jobs(sources: Sequence[Path], *, split: str | None = None) -> list[Job]
         )
         for path, stem in zip(relative, unique_stems(relative), strict=True)
     ]
+
+
+def _without_labels(found: Sequence[Path]) -> list[Path]:
+    """Leave out what lies in a folder of labels beside a folder of images, and say so."""
+    beside = {path.parent.parent for path in found if path.parent.name.lower() in IMAGE_FOLDERS}
+    labels = [
+        path
+        for path in found
+        if path.parent.name.lower() in LABEL_FOLDERS and path.parent.parent in beside
+    ]
+    if labels:
+        folders = listed(sorted({path.parent.name for path in labels}))
+        _LOGGER.info("Left out the labels beside images: %s in %s", len(labels), folders)
+    left_out = set(labels)
+    return [path for path in found if path not in left_out]
 
 
 def with_class_pictures(
