@@ -19,7 +19,8 @@ from tests.blobs import spot_model, spots, write_spots
 
 from pancyte.cli.exits import run
 from pancyte.errors import ConfigError, InputError, PartialError, ResourceError, UsageError
-from pancyte.inference.tiles import Tiling
+from pancyte.inference import passes
+from pancyte.inference.tiles import TiledMaps, Tiling
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
 from pancyte.ops.calibration import Calibration
@@ -454,16 +455,16 @@ def test_option_min_area_is_used(tmp_path: Path, monkeypatch, diameter: int) -> 
 
 def test_option_tiling_is_used(tmp_path: Path, monkeypatch) -> None:
     seen = []
-    real = module.replace
 
-    def spy(value, **changes):
-        seen.append(changes.get("tiling"))
-        return real(value, **changes)
+    class Spied(TiledMaps):
+        def __init__(self, *args, tiling, **options):
+            seen.append(tiling)
+            super().__init__(*args, tiling=tiling, **options)
 
-    monkeypatch.setattr(module, "replace", spy)
+    monkeypatch.setattr(passes, "TiledMaps", Spied)
     record = record_with(tmp_path, "--set", "tiling.tile=64", "--set", "tiling.overlap=32")
     assert record["settings"]["tiling"] == {"tile": 64, "overlap": 32, "batch": 1}
-    assert any(t is not None and t.tile == 64 for t in seen)
+    assert set(seen) == {Tiling(tile=64, overlap=32)}
 
 
 def test_option_decoding_is_used(tmp_path: Path) -> None:
