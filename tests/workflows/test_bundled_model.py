@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,7 +16,8 @@ import pancyte
 from pancyte.inference.blocks import Blocks
 from pancyte.io.label_files import read_labels
 from pancyte.io.tables import read_csv, read_json
-from pancyte.metrics.scores import f1 as scores_f1
+from pancyte.metrics.matching import match
+from pancyte.metrics.scores import f1
 from pancyte.ops.overlap import overlap_table
 from pancyte.workflows.evaluate import evaluate
 from pancyte.workflows.models import list_models
@@ -97,8 +99,8 @@ def test_table_and_record_agree_with_the_labels(run) -> None:
 def test_cells_are_found(run) -> None:
     """Not a benchmark (that is in docs/models): a model that is broken falls far below."""
     result = evaluate(run[0], ROOT / "examples/labels")
-    f1 = {row.image: row.matching for row in result.rows}
-    assert len(f1) == 5
+    matchings = {row.image: row.matching for row in result.rows}
+    assert len(matchings) == 5
     half = int(np.argmin(np.abs(result.summary.thresholds - 0.5)))
     assert result.summary.micro["f1"][half] >= 0.68
     least = {
@@ -108,8 +110,8 @@ def test_cells_are_found(run) -> None:
         "histology_multiclass": 0.6,
         "phase_contrast_hela": 0.55,
     }
-    for name, matching in f1.items():
-        assert scores_f1(matching)[half] >= least[Path(name).stem], name
+    for name, matching in matchings.items():
+        assert f1(matching)[half] >= least[Path(name).stem], name
 
 
 def test_the_same_in_python(run) -> None:
@@ -130,3 +132,30 @@ def test_a_real_image_gives_the_same_objects_in_blocks() -> None:
     assert at_once.objects.num_objects > 100
     assert in_blocks.objects.num_objects == at_once.objects.num_objects
     assert (table.iou >= 0.99).sum() >= 0.999 * at_once.objects.num_objects
+
+
+def test_an_image_without_objects_has_none_or_a_warning() -> None:
+    from sklearn.datasets import load_sample_image
+
+    generator = np.random.default_rng(3)
+    photograph = np.ascontiguousarray(load_sample_image("china.jpg").transpose(2, 0, 1))
+    images = {
+        "a black image": np.zeros((1, 256, 256), np.uint8),
+        "the noise of a camera": generator.normal(100, 5, (1, 256, 256)).astype(np.float32),
+        "an uneven lamp": np.linspace(100, 200, 256 * 256).reshape(1, 256, 256).astype(np.uint8),
+        "a photograph": photograph,
+    }
+    model = pancyte.load(device="cpu")
+    for name, image in images.items():
+        found = model.segment(image, axes="CYX")
+        assert found.warnings, (name, found.objects.num_objects)
+    assert found.objects.num_objects > 0  # of the photograph, which is why it needs the warning
+
+
+def test_nerve_fibres_are_found(shared_data: Path) -> None:
+    rows = csv.DictReader((shared_data / "samples.csv").read_text(encoding="utf-8").splitlines())
+    (row,) = [r for r in rows if r["dataset"] == "axon_myelin_sem" and r["split"] == "dev"]
+    folder = shared_data / "axon_myelin_sem"
+    truth = read_labels(folder / "fibre_masks" / f"{row['sample']}.png").labels
+    found = pancyte.load(device="cpu").segment(folder / "images" / f"{row['sample']}.png")
+    assert f1(match(truth[0], found.labels[0], (0.5,)))[0] > 0.75
