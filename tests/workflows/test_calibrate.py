@@ -290,6 +290,12 @@ def test_images_without_objects_are_chosen_apart_also_from_a_second_manifest(man
     assert {"6.tif", "7.tif"} < {record.image.name for record in known[:12]}
     _, own = find_images(manifest, replace(config, also_known=None))
     assert "more" not in {record.modality for record in own}
+    # Data without splits hold no image of the training; what is named beside them does.
+    plain = tmp_path / "plain.csv"
+    write_manifest(plain, [replace(record, split=None) for record in records])
+    truth, known = find_images(plain, config)
+    assert len(truth) == 8
+    assert {record.image.name for record in known} >= {"6.tif", "7.tif"}
 
 
 def test_a_folder_without_splits_is_predicted_as_a_whole(tmp_path, caplog):

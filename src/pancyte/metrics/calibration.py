@@ -307,10 +307,7 @@ def log_losses(
     """
     values, right = _check(scores, correct, 1)
     chance = np.clip(np.where(right > 0, values, 1 - values), 1e-6, 1.0)
-    if len(groups) != len(chance):
-        msg = f"Expected a group for each of {len(chance)} objects, but got {len(groups)}"
-        raise ValueError(msg)
-    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    group, counts = _members(groups, len(chance))
     sums = np.bincount(group, weights=-np.log(chance), minlength=len(counts))
     return np.asarray(sums / counts)
 
@@ -353,11 +350,19 @@ def _shares(groups: npt.NDArray[np.int64] | None, count: int) -> Array:
     """Return what each object counts, so that the objects of a group count together as one."""
     if groups is None:
         return np.ones(count)
+    group, counts = _members(groups, count)
+    shares: Array = 1 / counts[group]
+    return shares
+
+
+def _members(
+    groups: npt.NDArray[np.int64], count: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the place of each object's group among all groups, and how many objects each has."""
     if len(groups) != count:
         raise ValueError(f"Expected a group for each of {count} objects, but got {len(groups)}")
     _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    shares: Array = 1 / counts[group]
-    return shares
+    return group, counts
 
 
 def _median_of_known(values: Array) -> float:

@@ -50,16 +50,16 @@ def find_images(
             "the model was trained on",
             data, counted(len(everything), "image"),
         )  # fmt: skip
-        return everything, ()
+        return everything, _find_known((config.also_known,), config)
     truth = find_truth(data, split=config.split)
-    return truth, _find_known(data, config)
+    return truth, _find_known((data, config.also_known), config)
 
 
-def _find_known(data: Path, config: CalibrateConfig) -> tuple[Record, ...]:
+def _find_known(sources: Sequence[Path | None], config: CalibrateConfig) -> tuple[Record, ...]:
     if config.known_split is None:
         return ()
     found: list[Truth] = []
-    for source in (data, config.also_known):
+    for source in sources:
         if source is None:
             continue
         try:
