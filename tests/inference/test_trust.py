@@ -174,7 +174,8 @@ def test_doubts_say_how_many_objects_are_returned():
     assert f"of the {len(scores)} objects found in it are wrong" in line
     kept = int((scores >= 0.5).sum())
     (line,) = model.segment(two_sizes(), min_score=0.5).warnings
-    assert f"of the {len(scores)} objects found in it ({kept} kept by min_score) are wrong" in line
+    some = f"({kept} kept, scored 0.5 or more)"
+    assert f"of the {len(scores)} objects found in it {some} are wrong" in line
     found = model.segment(two_sizes(), min_score=1.0)
     assert found.objects.num_objects == 0
     line = f"The {len(scores)} objects found were left out by min_score 1; min_score 0 keeps all."
@@ -190,5 +191,6 @@ def test_what_is_left_out_still_tells_how_strange_an_image_is(monkeypatch):
     level = float(np.median(scores)) + 0.01
     kept = int((scores >= level).sum())
     (line,) = model.segment(two_sizes(), min_score=level).warnings
-    said = f"the {len(scores)} objects found ({kept} kept by min_score) have a mean score of"
+    some = f"({kept} kept, scored {level:g} or more)"
+    said = f"the {len(scores)} objects found {some} have a mean score of"
     assert f"{said} {scores.mean():.2f}" in line
